@@ -1,0 +1,271 @@
+//! How one limiter divides its 64 bits between time and tokens.
+
+use core::time::Duration;
+
+use super::Rate;
+use crate::error::QuotaError;
+use crate::quota::Quota;
+use crate::tokens::{NANOS_PER_TOKEN, Tokens};
+
+/// The bits of nanoseconds that a word's stamp spans: 2^59 ns are 18 years, and a stamp is read
+/// right for half of that on either side.
+pub(crate) const TIME_BITS: u32 = 59;
+
+/// The longest time between two uses of a bucket, and between a clock's steps back: 9.1 years.
+pub(crate) const HALF_RANGE_NS: u64 = 1 << (TIME_BITS - 1);
+
+/// The longest time in which a bucket may fill from its deepest debt: 4.5 years, so that any bucket
+/// idle for half the range is full.
+pub(crate) const LONGEST_FILL_NS: u64 = 1 << (TIME_BITS - 2);
+
+/// The coarsest tick: 2^44 ns, 4.9 hours, which leaves 15 bits of stamp and 49 of level.
+pub(crate) const MAX_TICK_SHIFT: u32 = 44;
+
+/// The most decimal places a unit can have, since an amount of tokens has no more.
+pub(crate) const MAX_PLACES: u32 = 9;
+
+/// A tick is at most this fraction of the time in which the bucket fills, where the bits allow it.
+const TICKS_PER_FILL: u64 = 1024;
+
+/// Room for this many times the quota, so that a live change seldom meets the layout's limits.
+const HEADROOM: [u64; 3] = [8, 2, 1];
+
+/// How one limiter divides its 64 bits, chosen when it is built and fixed from then on.
+///
+/// ```text
+///  63 ............ level_bits | level_bits-1 ............ 0
+///  stamp, in ticks            | level, in units, plus `zero`
+///    59 - tick_shift bits     |   tick_shift + 5 bits
+/// ```
+///
+/// * The **stamp** is a count of ticks of 2^`tick_shift` ns on the limiter's clock, modulo its width.
+/// * The **level** is what the bucket held at that tick's *start*. The credit that has arrived since
+///   is added on reading, to the nanosecond: the tick is where the level is counted from, not the
+///   grain at which tokens arrive. So a level can be below the deepest debt by one tick of refill,
+///   and `zero`, the pattern of level 0, leaves room for that.
+/// * The pattern with all level bits zero is below every level that can occur and marks a dead
+///   bucket.
+///
+/// Since none of this depends on the quota in force, a changed quota reads the same word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Layout {
+    pub(crate) tick_shift: u32,
+    pub(crate) units_per_token: u64,
+    /// The pattern of level 0. Levels below it are debt.
+    pub(crate) zero: u64,
+    pub(crate) debt_units: u64,
+    pub(crate) largest_capacity_units: u64,
+    pub(crate) largest_rate: Rate,
+}
+
+/// What a limiter must have room for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    pub(crate) quota: Quota,
+    /// The largest quota of its life, if the caller knows; otherwise some headroom is left.
+    pub(crate) largest: Option<Quota>,
+    pub(crate) debt: Option<Tokens>,
+    pub(crate) places: Option<u32>,
+}
+
+impl Layout {
+    pub(crate) fn level_bits(&self) -> u32 {
+        level_bits(self.tick_shift)
+    }
+
+    #[inline]
+    pub(crate) fn level_mask(&self) -> u64 {
+        // At most 49 bits are set.
+        (1_u64 << level_bits(self.tick_shift)).wrapping_sub(1)
+    }
+
+    #[inline]
+    pub(crate) fn tick_mask(&self) -> u64 {
+        (1_u64 << (TIME_BITS - self.tick_shift)).wrapping_sub(1)
+    }
+
+    /// The nanoseconds within a tick.
+    #[inline]
+    pub(crate) fn in_tick_mask(&self) -> u64 {
+        (1_u64 << self.tick_shift).wrapping_sub(1)
+    }
+
+    #[inline]
+    pub(crate) fn pack(&self, tick: u64, field: u64) -> u64 {
+        (tick << level_bits(self.tick_shift)) | field
+    }
+
+    /// The pattern of the deepest debt, as it can be read; what is stored can be one tick of refill
+    /// lower.
+    pub(crate) fn floor(&self) -> u64 {
+        self.zero.wrapping_sub(self.debt_units)
+    }
+
+    pub(crate) fn unit(&self) -> Tokens {
+        Tokens::from_units(1, self.units_per_token)
+    }
+
+    pub(crate) fn tick(&self) -> Duration {
+        Duration::from_nanos(1 << self.tick_shift)
+    }
+
+    /// Finds the layout with the finest unit, and for that unit the finest tick, that has room.
+    ///
+    /// Fine units make decimals exact, fine ticks keep the level when the quota changes; the bits
+    /// are shared between them. The rule: a tick is at most 1/1024 of the time to fill, and the unit
+    /// as fine as that allows. Only a bucket too large for this takes whole tokens and coarser ticks.
+    pub(crate) fn choose(room: &Room) -> Result<Self, QuotaError> {
+        room.quota.check()?;
+        if let Some(largest) = room.largest {
+            largest.check()?;
+        }
+        let tick_limit_shift = room.tick_limit_shift();
+        for headroom in HEADROOM {
+            if headroom > 1 && room.largest.is_some() {
+                continue;
+            }
+            for places in room.places_to_try().rev() {
+                for tick_shift in 0..=tick_limit_shift {
+                    if let Some(layout) = room.fit(headroom, places, tick_shift) {
+                        return Ok(layout);
+                    }
+                }
+            }
+        }
+        for tick_shift in tick_limit_shift..=MAX_TICK_SHIFT {
+            if let Some(layout) = room.fit(1, room.places.unwrap_or(0), tick_shift) {
+                return Ok(layout);
+            }
+        }
+        Err(room.why_not())
+    }
+}
+
+const fn level_bits(tick_shift: u32) -> u32 {
+    tick_shift + u64::BITS - TIME_BITS
+}
+
+impl Room {
+    /// The decimal places a unit may have: what was asked for, or any.
+    fn places_to_try(&self) -> core::ops::RangeInclusive<u32> {
+        self.places.map_or(0..=MAX_PLACES, |places| places..=places)
+    }
+
+    fn tick_limit_shift(&self) -> u32 {
+        let fill_ns = fill_ns(&self.quota, self.quota.capacity().to_nanos());
+        let limit_ns = fill_ns / u128::from(TICKS_PER_FILL);
+        limit_ns.max(1).ilog2().min(MAX_TICK_SHIFT)
+    }
+
+    /// The layout with this headroom, unit and tick, if everything has room in it.
+    fn fit(&self, headroom: u64, places: u32, tick_shift: u32) -> Option<Layout> {
+        let units_per_token = 10_u64.checked_pow(places).filter(|_| places <= MAX_PLACES)?;
+        let largest = self.largest.unwrap_or(self.quota);
+        let capacity = self.quota.capacity().max(largest.capacity());
+        let capacity_units = units_floor(capacity, units_per_token).checked_mul(headroom.into())?;
+        let rate = faster(&self.quota, &largest, units_per_token)?;
+        let rate = Rate::from_ratio(rate.0.checked_mul(headroom.into())?, rate.1)?;
+        let debt_units = match self.debt {
+            Some(debt) => debt.to_units_ceil(units_per_token).into(),
+            None => capacity_units.min(self.affordable_debt_units(units_per_token)),
+        };
+        let tick_units = (rate.raw() << tick_shift).checked_shr(64)?.checked_add(1)?;
+        // One pattern, all zeros, is the dead mark.
+        let zero = debt_units.checked_add(tick_units)?.checked_add(1)?;
+        let patterns = zero.checked_add(capacity_units)?.checked_add(1)?;
+        if patterns > 1 << level_bits(tick_shift) {
+            return None;
+        }
+        Some(Layout {
+            tick_shift,
+            units_per_token,
+            zero: u64::try_from(zero).ok()?,
+            debt_units: u64::try_from(debt_units).ok()?,
+            largest_capacity_units: u64::try_from(capacity_units).ok()?,
+            largest_rate: rate,
+        })
+    }
+
+    /// The debt that the quota repays within half of what a bucket may take to fill.
+    fn affordable_debt_units(&self, units_per_token: u64) -> u128 {
+        let nanos_per_token = u128::from(NANOS_PER_TOKEN);
+        let in_longest_fill = u128::from(LONGEST_FILL_NS)
+            .saturating_mul(self.quota.tokens().to_nanos())
+            .checked_div(self.quota.period().as_nanos())
+            .unwrap_or(0);
+        let spare = in_longest_fill.saturating_sub(self.quota.capacity().to_nanos()) / 2;
+        spare.saturating_mul(u128::from(units_per_token)) / nanos_per_token
+    }
+
+    /// Names the limit that `choose` ran into.
+    fn why_not(&self) -> QuotaError {
+        let largest_quota = self.largest.unwrap_or(self.quota);
+        let fits = |room: &Self, places| {
+            (0..=MAX_TICK_SHIFT).any(|tick_shift| room.fit(1, places, tick_shift).is_some())
+        };
+        if let Some(places) = self.places {
+            let open = Self { places: None, ..*self };
+            if let Some(most) = (0..=MAX_PLACES).rev().find(|places| fits(&open, *places)) {
+                return QuotaError::UnitTooSmall { places, largest: most };
+            }
+        }
+        let capacity = self.quota.capacity().max(largest_quota.capacity());
+        let tokens = capacity.saturating_add(self.debt.unwrap_or(Tokens::ZERO));
+        let tiny = Self {
+            quota: self.quota.burst(1),
+            largest: Some(largest_quota.burst(1)),
+            debt: Some(Tokens::ZERO),
+            places: Some(0),
+        };
+        if !fits(&tiny, 0) {
+            return QuotaError::RateTooHigh {
+                per_second: per_second(&self.quota).max(per_second(&largest_quota)),
+                largest: crate::limits::HIGHEST_RATE_PER_SECOND,
+            };
+        }
+        // What is left of the widest level once one tick of refill is taken out.
+        let rate = faster(&self.quota, &largest_quota, 1)
+            .and_then(|rate| Rate::from_ratio(rate.0, rate.1));
+        let tick_units = rate.map_or(0, |rate| (rate.raw() << MAX_TICK_SHIFT) >> 64);
+        let room_units =
+            (1_u128 << level_bits(MAX_TICK_SHIFT)).saturating_sub(tick_units).saturating_sub(4);
+        QuotaError::CapacityTooLarge {
+            tokens,
+            largest: Tokens::from_nanos_saturating(
+                room_units.saturating_mul(NANOS_PER_TOKEN.into()),
+            ),
+        }
+    }
+}
+
+/// The quota's rate in units per nanosecond, as a ratio below 2^126 on both sides.
+pub(crate) fn rate_ratio(quota: &Quota, units_per_token: u64) -> Option<(u128, u128)> {
+    let nanos_per_unit = u128::from(NANOS_PER_TOKEN).checked_div(units_per_token.into())?;
+    let denominator = nanos_per_unit.checked_mul(quota.period().as_nanos())?;
+    (denominator != 0 && denominator < 1 << 126).then_some((quota.tokens().to_nanos(), denominator))
+}
+
+/// The larger of two rates.
+fn faster(one: &Quota, other: &Quota, units_per_token: u64) -> Option<(u128, u128)> {
+    let (one, other) = (rate_ratio(one, units_per_token)?, rate_ratio(other, units_per_token)?);
+    let one_rate = Rate::from_ratio(one.0, one.1)?;
+    let other_rate = Rate::from_ratio(other.0, other.1)?;
+    Some(if one_rate.raw() >= other_rate.raw() { one } else { other })
+}
+
+/// A capacity is rounded down to whole units, so that it is never exceeded.
+pub(crate) fn units_floor(tokens: Tokens, units_per_token: u64) -> u128 {
+    tokens.to_nanos().saturating_mul(units_per_token.into()) / u128::from(NANOS_PER_TOKEN)
+}
+
+/// How long the quota takes to refill `nanos` billionths of a token, rounded up.
+pub(crate) fn fill_ns(quota: &Quota, nanos: u128) -> u128 {
+    nanos.saturating_mul(quota.period().as_nanos()).div_ceil(quota.tokens().to_nanos().max(1))
+}
+
+/// The quota's rate in tokens per second, any fraction left out.
+pub(crate) fn per_second(quota: &Quota) -> u64 {
+    let per_second =
+        quota.tokens().to_nanos().checked_div(quota.period().as_nanos()).unwrap_or(u128::MAX);
+    u64::try_from(per_second).unwrap_or(u64::MAX)
+}

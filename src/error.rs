@@ -1,0 +1,290 @@
+//! What goes wrong: a denial on the hot path, or a quota that cannot be kept.
+
+use core::fmt;
+use core::time::Duration;
+
+use crate::algorithm::Wait;
+use crate::tokens::Tokens;
+
+/// Why nothing was taken: not yet, or never.
+///
+/// A denial changes nothing and writes nothing. It is `Copy` and holds no text; the wait is computed
+/// when it is asked for.
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use flowgate::{Denied, ManualClock, Quota, TokenBucket};
+///
+/// let clock = ManualClock::new();
+/// let limiter = TokenBucket::with_clock(Quota::per_second(2).burst(10), &clock)?;
+/// limiter.try_consume(10).unwrap();
+///
+/// let denied = limiter.try_consume(1).unwrap_err();
+/// assert!(matches!(denied, Denied::NotYet(_)));
+/// assert_eq!(denied.retry_after(), Some(Duration::from_millis(500)));
+///
+/// let denied = limiter.try_consume(11).unwrap_err();
+/// assert!(matches!(denied, Denied::Never(_)));
+/// assert_eq!(denied.retry_after(), None);
+/// # Ok::<(), flowgate::QuotaError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// There are too few tokens now; waiting helps.
+    NotYet(NotYet),
+    /// The cost is above the capacity; no wait helps.
+    Never(Never),
+}
+
+impl Denied {
+    /// Computes how long to wait until the same call would succeed if nobody else took tokens, or
+    /// `None` if it never would.
+    ///
+    /// The wait is exact to the nanosecond: after it the call succeeds, a nanosecond earlier it does
+    /// not. It is never zero.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::NotYet(not_yet) => Some(not_yet.retry_after()),
+            Self::Never(_) => None,
+        }
+    }
+
+    /// Tells whether no wait would help.
+    #[must_use]
+    pub fn is_never(&self) -> bool {
+        matches!(self, Self::Never(_))
+    }
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotYet(not_yet) => write!(f, "denied: retry after {:?}", not_yet.retry_after()),
+            Self::Never(never) => write!(
+                f,
+                "denied: a cost of {} is above the capacity of {}, so it can never be allowed",
+                never.cost, never.capacity
+            ),
+        }
+    }
+}
+
+impl core::error::Error for Denied {}
+
+/// Too few tokens now. See [`Denied`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotYet {
+    pub(crate) wait: Wait,
+}
+
+impl NotYet {
+    /// Computes how long to wait. See [`Denied::retry_after`].
+    #[must_use]
+    pub fn retry_after(&self) -> Duration {
+        self.wait.duration()
+    }
+}
+
+/// A cost above the capacity. See [`Denied`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Never {
+    pub(crate) cost: Tokens,
+    pub(crate) capacity: Tokens,
+}
+
+impl Never {
+    /// The cost that was asked for.
+    #[must_use]
+    pub const fn cost(&self) -> Tokens {
+        self.cost
+    }
+
+    /// The most that one call can take.
+    #[must_use]
+    pub const fn capacity(&self) -> Tokens {
+        self.capacity
+    }
+}
+
+/// A quota or a setting that cannot be kept, found when a limiter is built or changed, never later.
+///
+/// The message names the field, the value and the limit.
+///
+/// # Examples
+///
+/// ```
+/// use flowgate::{Quota, TokenBucket};
+///
+/// let error = TokenBucket::new(Quota::per_second(5).burst(0)).unwrap_err();
+/// assert_eq!(error.to_string(), "burst 0: a bucket that holds nothing can never allow a request");
+///
+/// let error = "3/fortnight".parse::<Quota>().unwrap_err();
+/// assert_eq!(error.to_string(), r#"unknown unit "fortnight" in "3/fortnight": use ms, s, min, h or d"#);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum QuotaError {
+    /// The rate is zero tokens.
+    ZeroRate,
+    /// The burst is zero, or less than the smallest unit this limiter can count.
+    ZeroBurst,
+    /// The period is zero.
+    ZeroPeriod,
+    /// The period is longer than [`limits::LONGEST_FILL`](crate::limits::LONGEST_FILL).
+    PeriodTooLong {
+        /// The period asked for.
+        period: Duration,
+    },
+    /// The rate is above what one word can count.
+    RateTooHigh {
+        /// The rate asked for, in tokens per second, any fraction left out.
+        per_second: u64,
+        /// The largest rate at this capacity, in tokens per second.
+        largest: u64,
+    },
+    /// The capacity and the debt together are above what one word can count.
+    CapacityTooLarge {
+        /// The capacity and debt asked for, together.
+        tokens: Tokens,
+        /// The largest amount one word can count at this rate.
+        largest: Tokens,
+    },
+    /// An empty bucket, or one in its deepest debt, would take too long to fill.
+    FillTooSlow {
+        /// How long it would take, in seconds, rounded up.
+        seconds: u64,
+    },
+    /// A live change asks for more than this limiter was built to hold.
+    AboveBuilt {
+        /// Which field: `"burst"` or `"rate per second"`.
+        field: &'static str,
+        /// The value asked for.
+        value: Tokens,
+        /// The largest value this limiter was built for.
+        largest: Tokens,
+    },
+    /// The smallest unit asked for does not leave room for the rate and the capacity.
+    UnitTooSmall {
+        /// The decimal places asked for.
+        places: u32,
+        /// The most decimal places at this rate and capacity.
+        largest: u32,
+    },
+    /// A text is not a decimal amount.
+    NotANumber {
+        /// The text.
+        text: Excerpt,
+    },
+    /// A text is not of the form `count/period` or `count/period burst count`.
+    NotAQuota {
+        /// The text.
+        text: Excerpt,
+    },
+    /// A unit of time is unknown.
+    UnknownUnit {
+        /// The unit.
+        unit: Excerpt,
+        /// The whole text.
+        text: Excerpt,
+    },
+}
+
+impl fmt::Display for QuotaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ZeroRate => {
+                f.write_str("rate 0: a bucket that never refills is a counter, not a rate limit")
+            }
+            Self::ZeroBurst => {
+                f.write_str("burst 0: a bucket that holds nothing can never allow a request")
+            }
+            Self::ZeroPeriod => f.write_str("period 0: a rate needs a time to be counted in"),
+            Self::PeriodTooLong { period } => write!(
+                f,
+                "period {period:?} is above {:?}, the longest a bucket can measure",
+                crate::limits::LONGEST_FILL
+            ),
+            Self::RateTooHigh { per_second, largest } => write!(
+                f,
+                "rate {per_second}/s is above {largest}/s, the highest that one word can count"
+            ),
+            Self::CapacityTooLarge { tokens, largest } => write!(
+                f,
+                "burst and debt of {tokens} together are above {largest}, the most that one word can count"
+            ),
+            Self::FillTooSlow { seconds } => write!(
+                f,
+                "filling this bucket would take {seconds} s, above {} s, the longest a bucket can measure: use a higher rate, a smaller burst or a smaller debt",
+                crate::limits::LONGEST_FILL.as_secs()
+            ),
+            Self::AboveBuilt { field, value, largest } => write!(
+                f,
+                "{field} {value} is above {largest}, the largest this limiter was built for: name the largest quota it will ever have with `largest_quota` when building it"
+            ),
+            Self::UnitTooSmall { places, largest } => write!(
+                f,
+                "{places} decimal places are above {largest}, the most that one word has room for at this rate, burst and debt"
+            ),
+            Self::NotANumber { text } => {
+                write!(f, "{text} is not an amount: write digits, with up to nine after the point")
+            }
+            Self::NotAQuota { text } => write!(
+                f,
+                "{text} is not a quota: write \"100/s\", \"60/min burst 10\" or \"5/10s\""
+            ),
+            Self::UnknownUnit { unit, text } => {
+                write!(f, "unknown unit {unit} in {text}: use ms, s, min, h or d")
+            }
+        }
+    }
+}
+
+impl core::error::Error for QuotaError {}
+
+/// The first 40 bytes of a text that was refused, kept without allocating.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Excerpt {
+    bytes: [u8; 40],
+    len: u8,
+    cut: bool,
+}
+
+impl Excerpt {
+    pub(crate) fn new(text: &str) -> Self {
+        let mut len = text.len().min(40);
+        while !text.is_char_boundary(len) {
+            len = len.saturating_sub(1);
+        }
+        let mut bytes = [0; 40];
+        for (to, from) in bytes.iter_mut().zip(text.bytes().take(len)) {
+            *to = from;
+        }
+        // At most 40.
+        #[allow(clippy::cast_possible_truncation)]
+        Self { bytes, len: len as u8, cut: len < text.len() }
+    }
+
+    /// The text, cut after its first 40 bytes.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        let bytes = self.bytes.get(..usize::from(self.len)).unwrap_or(&[]);
+        core::str::from_utf8(bytes).unwrap_or("")
+    }
+}
+
+/// Writes the text in quotes, with control characters escaped and a mark where it was cut.
+impl fmt::Display for Excerpt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.as_str())?;
+        if self.cut { f.write_str("…") } else { Ok(()) }
+    }
+}
+
+impl fmt::Debug for Excerpt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

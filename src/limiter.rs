@@ -1,0 +1,767 @@
+//! The direct limiter: a quota, a word and a clock.
+
+use core::fmt;
+use core::time::Duration;
+
+use crossbeam_utils::CachePadded;
+
+use crate::algorithm::{Layout, Plan, Rate, Room, Wait};
+use crate::builder::Builder;
+use crate::cell::{Cell, Step};
+use crate::clock::{Clock, SystemClock};
+use crate::error::{Denied, Never, NotYet, QuotaError};
+use crate::fill::Fill;
+use crate::published::Published;
+use crate::quota::Quota;
+use crate::tokens::Tokens;
+
+/// A lock-free token bucket: it fills at a steady rate up to a capacity, and a call is allowed if the
+/// tokens it costs are there.
+///
+/// Its whole state is one atomic word, changed by compare-and-swap, so threads share it by reference
+/// (or `Arc`) and none ever waits for another. Dropping, leaking or stalling a thread in the middle of
+/// a call harms nobody.
+///
+/// # Guarantees
+///
+/// * **Never over.** In every window of time, whatever the threads and the clock do, the granted cost
+///   is at most capacity + rate × window + two units, where a unit is [`Resolution::unit`], as a rule
+///   less than a millionth of the capacity.
+/// * **Never lost.** However often it is polled, the credit over any time is within one unit of rate ×
+///   time, less what arrives while the bucket is full.
+/// * **Tight waits.** If nobody else takes tokens, a call made after exactly
+///   [`retry_after`](Denied::retry_after) succeeds and one a nanosecond earlier does not.
+/// * **Denials write nothing**: they are loads, so that a flood of them scales with cores.
+/// * No lock, no allocation and no system call on any path but construction.
+///
+/// Each call reads the clock once (a second time if it was denied while others took tokens). Its twin
+/// `*_at` is given the time in nanoseconds on the limiter's clock. Threads may come with times out of
+/// order: each is answered as of its own time, with what others took since counted in.
+///
+/// # Memory ordering
+///
+/// None may be assumed: the word is `Relaxed`. See `docs/orderings.md`.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "std")] {
+/// use flowgate::{Quota, TokenBucket};
+///
+/// // 100 requests a second on average, up to 20 at once.
+/// let limiter = TokenBucket::new(Quota::per_second(100).burst(20))?;
+///
+/// match limiter.try_consume(1) {
+///     Ok(granted) => println!("go, {} left", granted.remaining().whole()),
+///     Err(denied) => println!("wait {:?}", denied.retry_after()),
+/// }
+/// # assert!(limiter.is_allowed());
+/// # }
+/// # Ok::<(), flowgate::QuotaError>(())
+/// ```
+pub struct TokenBucket<C = SystemClock> {
+    /// Alone on its cache lines: everything else here is read by all threads and hardly written.
+    word: CachePadded<Cell>,
+    plan: Published<4>,
+    layout: Layout,
+    clock: C,
+    quota: Published<5>,
+}
+
+impl TokenBucket {
+    /// Starts building a bucket with settings beyond its quota.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowgate::{ManualClock, Quota, TokenBucket};
+    ///
+    /// let limiter = TokenBucket::builder(Quota::per_second(5))
+    ///     .start_empty()
+    ///     .build_with_clock(ManualClock::new())?;
+    /// assert_eq!(limiter.available(), 0);
+    /// # Ok::<(), flowgate::QuotaError>(())
+    /// ```
+    pub fn builder(quota: Quota) -> Builder {
+        Builder::new(quota)
+    }
+}
+
+#[cfg(feature = "std")]
+impl TokenBucket {
+    /// Makes a full bucket on the [`SystemClock`].
+    ///
+    /// # Errors
+    ///
+    /// [`QuotaError`] if one word cannot keep the quota: see [`limits`](crate::limits).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowgate::{Quota, TokenBucket};
+    ///
+    /// let limiter = TokenBucket::new("50000/h".parse::<Quota>()?)?;
+    /// assert!(limiter.try_consume(500).is_ok());
+    /// # Ok::<(), flowgate::QuotaError>(())
+    /// ```
+    pub fn new(quota: Quota) -> Result<Self, QuotaError> {
+        Self::with_clock(quota, SystemClock::new())
+    }
+}
+
+impl<C: Clock> TokenBucket<C> {
+    /// Makes a full bucket on a clock of the caller's.
+    ///
+    /// # Errors
+    ///
+    /// [`QuotaError`] if one word cannot keep the quota: see [`limits`](crate::limits).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowgate::{ManualClock, Quota, TokenBucket};
+    ///
+    /// let limiter = TokenBucket::with_clock(Quota::per_second(2), ManualClock::new())?;
+    /// assert_eq!(limiter.available(), 2);
+    /// # Ok::<(), flowgate::QuotaError>(())
+    /// ```
+    pub fn with_clock(quota: Quota, clock: C) -> Result<Self, QuotaError> {
+        Builder::new(quota).build_with_clock(clock)
+    }
+
+    /// Takes `cost` tokens if all are available now; otherwise takes none.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied::NotYet`] if waiting would help, [`Denied::Never`] if the cost is above the capacity.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use flowgate::{ManualClock, Quota, TokenBucket, Tokens};
+    ///
+    /// let clock = ManualClock::new();
+    /// let limiter = TokenBucket::with_clock(Quota::per_second(2).burst(10), &clock)?;
+    ///
+    /// assert_eq!(limiter.try_consume(9).unwrap().remaining(), 1);
+    /// assert_eq!(limiter.try_consume(Tokens::decimal(5, 1)).unwrap().remaining(), Tokens::decimal(5, 1));
+    ///
+    /// let denied = limiter.try_consume(1).unwrap_err();
+    /// assert_eq!(denied.retry_after(), Some(Duration::from_millis(250)));
+    /// clock.advance(Duration::from_millis(250));
+    /// assert!(limiter.try_consume(1).is_ok());
+    /// # Ok::<(), flowgate::QuotaError>(())
+    /// ```
+    #[inline]
+    pub fn try_consume(&self, cost: impl Into<Tokens>) -> Result<Granted, Denied> {
+        let cost = cost.into();
+        // The word is read before the clock: then the time is later than whatever is in the word,
+        // unless somebody changes the word from here on, which the compare-and-swap notices.
+        let seen = self.word.load();
+        let (decision, overtaken) = self.take(seen, self.clock.now_ns(), cost);
+        match decision {
+            Err(Denied::NotYet(_)) if overtaken => self.take_once_more(cost),
+            decision => decision,
+        }
+    }
+
+    /// [`try_consume`](Self::try_consume) at `now_ns` on the limiter's clock.
+    ///
+    /// # Errors
+    ///
+    /// As `try_consume`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowgate::{ManualClock, Quota, TokenBucket};
+    ///
+    /// let limiter = TokenBucket::with_clock(Quota::per_second(1), ManualClock::new())?;
+    /// assert!(limiter.try_consume_at(1, 0).is_ok());
+    /// assert!(limiter.try_consume_at(1, 999_999_999).is_err());
+    /// assert!(limiter.try_consume_at(1, 1_000_000_000).is_ok());
+    /// # Ok::<(), flowgate::QuotaError>(())
+    /// ```
+    #[inline]
+    pub fn try_consume_at(&self, cost: impl Into<Tokens>, now_ns: u64) -> Result<Granted, Denied> {
+        self.take(self.word.load(), now_ns, cost.into()).0
+    }
+
+    /// Takes one token if it is available now. The short form of [`try_consume`](Self::try_consume).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowgate::{ManualClock, Quota, TokenBucket};
+    ///
+    /// let limiter = TokenBucket::with_clock(Quota::per_second(1), ManualClock::new())?;
+    /// assert!(limiter.is_allowed());
+    /// assert!(!limiter.is_allowed());
+    /// # Ok::<(), flowgate::QuotaError>(())
+    /// ```
+    #[inline]
+    pub fn is_allowed(&self) -> bool {
+        self.try_consume(1).is_ok()
+    }
+
+    /// [`is_allowed`](Self::is_allowed) at `now_ns` on the limiter's clock.
+    #[inline]
+    pub fn is_allowed_at(&self, now_ns: u64) -> bool {
+        self.try_consume_at(1, now_ns).is_ok()
+    }
+
+    /// Reads how many tokens are available now: zero while in debt. Changes nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowgate::{ManualClock, Quota, TokenBucket};
+    ///
+    /// let limiter = TokenBucket::with_clock(Quota::per_second(5), ManualClock::new())?;
+    /// limiter.try_consume(2).unwrap();
+    /// assert_eq!(limiter.available(), 3);
+    /// # Ok::<(), flowgate::QuotaError>(())
+    /// ```
+    #[inline]
+    pub fn available(&self) -> Tokens {
+        self.available_at(self.clock.now_ns())
+    }
+
+    /// [`available`](Self::available) at `now_ns` on the limiter's clock.
+    #[inline]
+    pub fn available_at(&self, now_ns: u64) -> Tokens {
+        let reading = self.layout.read(&self.plan(), self.word.load(), now_ns);
+        self.tokens(reading.level.saturating_sub(self.layout.zero))
+    }
+
+    /// Computes how long until `cost` tokens are available if nobody else takes any: zero if they are
+    /// now, `None` if they never are. Changes nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use flowgate::{ManualClock, Quota, TokenBucket};
+    ///
+    /// let limiter = TokenBucket::with_clock(Quota::per_second(5), ManualClock::new())?;
+    /// limiter.try_consume(3).unwrap();
+    /// assert_eq!(limiter.time_until_available(2), Some(Duration::ZERO));
+    /// assert_eq!(limiter.time_until_available(3), Some(Duration::from_millis(200)));
+    /// assert_eq!(limiter.time_until_available(6), None);
+    /// # Ok::<(), flowgate::QuotaError>(())
+    /// ```
+    pub fn time_until_available(&self, cost: impl Into<Tokens>) -> Option<Duration> {
+        self.time_until_available_at(cost, self.clock.now_ns())
+    }
+
+    /// [`time_until_available`](Self::time_until_available) at `now_ns` on the limiter's clock.
+    pub fn time_until_available_at(
+        &self,
+        cost: impl Into<Tokens>,
+        now_ns: u64,
+    ) -> Option<Duration> {
+        let plan = self.plan();
+        let cost_units = self.units(cost.into());
+        if cost_units > plan.capacity_units {
+            return None;
+        }
+        let wanted = self.layout.zero.wrapping_add(cost_units);
+        let reading = self.layout.read(&plan, self.word.load(), now_ns);
+        if reading.level >= wanted {
+            return Some(Duration::ZERO);
+        }
+        Some(self.layout.wait_unused(&plan, &reading, now_ns, wanted).duration())
+    }
+
+    /// Takes as many whole tokens as are available now, at most `max`, and returns how many.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowgate::{ManualClock, Quota, TokenBucket};
+    ///
+    /// let limiter = TokenBucket::with_clock(Quota::per_second(5), ManualClock::new())?;
+    /// assert_eq!(limiter.consume_up_to(3), 3);
+    /// assert_eq!(limiter.consume_up_to(3), 2);
+    /// assert_eq!(limiter.consume_up_to(3), 0);
+    /// # Ok::<(), flowgate::QuotaError>(())
+    /// ```
+    pub fn consume_up_to(&self, max: u64) -> u64 {
+        let seen = self.word.load();
+        self.take_up_to(seen, max, self.clock.now_ns())
+    }
+
+    /// [`consume_up_to`](Self::consume_up_to) at `now_ns` on the limiter's clock.
+    pub fn consume_up_to_at(&self, max: u64, now_ns: u64) -> u64 {
+        self.take_up_to(self.word.load(), max, now_ns)
+    }
+
+    /// Gives `cost` tokens back, up to the capacity.
+    ///
+    /// Meant for tokens that were taken and not used. What does not fit is lost: the bucket would
+    /// have been full, so it was never owed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowgate::{ManualClock, Quota, TokenBucket};
+    ///
+    /// let limiter = TokenBucket::with_clock(Quota::per_second(5), ManualClock::new())?;
+    /// limiter.try_consume(3).unwrap();
+    /// limiter.refund(2);
+    /// assert_eq!(limiter.available(), 4);
+    /// limiter.refund(100);
+    /// assert_eq!(limiter.available(), 5);
+    /// # Ok::<(), flowgate::QuotaError>(())
+    /// ```
+    pub fn refund(&self, cost: impl Into<Tokens>) {
+        self.refund_at(cost, self.clock.now_ns());
+    }
+
+    /// [`refund`](Self::refund) at `now_ns` on the limiter's clock.
+    pub fn refund_at(&self, cost: impl Into<Tokens>, now_ns: u64) {
+        let units = self.units(cost.into());
+        self.change(now_ns, |plan, level| {
+            let full = self.layout.zero.wrapping_add(plan.capacity_units);
+            let refunded = level.saturating_add(units);
+            if crate::planted::refund_above_capacity() {
+                return (refunded, ());
+            }
+            // A level is never above `full`.
+            (refunded.min(full), ())
+        });
+    }
+
+    /// Takes `cost` tokens whether they are there or not: the bucket may go into debt.
+    ///
+    /// Meant for costs known only afterwards. Debt is repaid by the refill before anything is granted
+    /// again. It is bounded by [`max_debt`](Builder::max_debt): what would go below that floor is not
+    /// taken, and is returned; it is zero unless the floor was reached.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use flowgate::{ManualClock, Quota, TokenBucket};
+    ///
+    /// let clock = ManualClock::new();
+    /// let limiter = TokenBucket::builder(Quota::per_second(5)).max_debt(10).build_with_clock(&clock)?;
+    /// assert_eq!(limiter.charge(7), 0);
+    /// assert_eq!(limiter.snapshot().debt(), 2);
+    /// assert_eq!(limiter.time_until_available(1), Some(Duration::from_millis(600)));
+    /// assert_eq!(limiter.charge(100), 92);
+    /// # Ok::<(), flowgate::QuotaError>(())
+    /// ```
+    pub fn charge(&self, cost: impl Into<Tokens>) -> Tokens {
+        self.charge_at(cost, self.clock.now_ns())
+    }
+
+    /// [`charge`](Self::charge) at `now_ns` on the limiter's clock.
+    pub fn charge_at(&self, cost: impl Into<Tokens>, now_ns: u64) -> Tokens {
+        let units = self.units(cost.into());
+        let left_over = self.change(now_ns, |_, level| {
+            let floor = self.layout.floor();
+            if crate::planted::charge_below_floor() {
+                return (level.wrapping_sub(units) & self.layout.level_mask(), 0);
+            }
+            let taken = units.min(level.saturating_sub(floor));
+            (level.wrapping_sub(taken), units.wrapping_sub(taken))
+        });
+        self.tokens(left_over)
+    }
+
+    /// Takes all that is available now, fractions included, and returns it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowgate::{ManualClock, Quota, TokenBucket, Tokens};
+    ///
+    /// let limiter = TokenBucket::with_clock("5/s burst 2.5".parse()?, ManualClock::new())?;
+    /// assert_eq!(limiter.drain(), Tokens::decimal(25, 1));
+    /// assert_eq!(limiter.available(), 0);
+    /// # Ok::<(), flowgate::QuotaError>(())
+    /// ```
+    pub fn drain(&self) -> Tokens {
+        let seen = self.word.load();
+        self.drain_seen(seen, self.clock.now_ns())
+    }
+
+    /// [`drain`](Self::drain) at `now_ns` on the limiter's clock.
+    pub fn drain_at(&self, now_ns: u64) -> Tokens {
+        self.drain_seen(self.word.load(), now_ns)
+    }
+
+    /// Reads everything at one moment. Changes nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use flowgate::{ManualClock, Quota, TokenBucket};
+    ///
+    /// let limiter = TokenBucket::with_clock(Quota::per_second(5), ManualClock::new())?;
+    /// limiter.charge(8);
+    /// let snapshot = limiter.snapshot();
+    /// assert_eq!((snapshot.available(), snapshot.debt()), (0.into(), 3.into()));
+    /// assert_eq!(snapshot.full_after(), Duration::from_millis(1_600));
+    /// assert_eq!(snapshot.quota(), Quota::per_second(5));
+    /// # Ok::<(), flowgate::QuotaError>(())
+    /// ```
+    pub fn snapshot(&self) -> Snapshot {
+        self.snapshot_at(self.clock.now_ns())
+    }
+
+    /// [`snapshot`](Self::snapshot) at `now_ns` on the limiter's clock.
+    pub fn snapshot_at(&self, now_ns: u64) -> Snapshot {
+        let plan = self.plan();
+        let reading = self.layout.read(&plan, self.word.load(), now_ns);
+        let zero = self.layout.zero;
+        Snapshot {
+            available: self.tokens(reading.level.saturating_sub(zero)),
+            debt: self.tokens(zero.saturating_sub(reading.level)),
+            quota: self.quota(),
+            full: self.layout.wait_full(&plan, &reading, now_ns, reading.level),
+        }
+    }
+
+    /// Changes rate and capacity while other threads go on. `fill` says what becomes of the tokens.
+    ///
+    /// Calls that start after this returns are held to the new quota, so no window of time from then on
+    /// grants more than the new capacity + rate × window. While it runs, each call is held to the one or
+    /// the other. What has arrived so far was earned at the old rate and is not counted again at the new
+    /// one, unless other threads take tokens in the same instant: then up to one
+    /// [`tick`](Resolution::tick) of it is.
+    ///
+    /// # Errors
+    ///
+    /// [`QuotaError::AboveBuilt`] if the new quota is above what this limiter was built to hold: eight
+    /// times its first quota as a rule, or [`largest_quota`](Builder::largest_quota); and whatever
+    /// [`new`](Self::new) refuses. Nothing is changed then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowgate::{Fill, ManualClock, Quota, TokenBucket};
+    ///
+    /// let limiter = TokenBucket::with_clock(Quota::per_second(10), ManualClock::new())?;
+    /// limiter.try_consume(4).unwrap();
+    /// limiter.set_quota(Quota::per_second(20), Fill::Keep)?;
+    /// assert_eq!(limiter.available(), 6);
+    /// limiter.set_quota(Quota::per_second(5), Fill::Keep)?;
+    /// assert_eq!(limiter.available(), 5);
+    /// # Ok::<(), flowgate::QuotaError>(())
+    /// ```
+    pub fn set_quota(&self, quota: Quota, fill: Fill) -> Result<(), QuotaError> {
+        self.set_quota_at(quota, fill, self.clock.now_ns())
+    }
+
+    /// [`set_quota`](Self::set_quota) at `now_ns` on the limiter's clock.
+    ///
+    /// # Errors
+    ///
+    /// As `set_quota`.
+    pub fn set_quota_at(&self, quota: Quota, fill: Fill, now_ns: u64) -> Result<(), QuotaError> {
+        let new = Plan::new(&self.layout, &quota)?;
+        let mut turn = self.plan.turn();
+        let old = self.plan();
+        // What has arrived so far, at the old rate, goes into the word before the rate changes.
+        self.change(now_ns, |_, level| (level, ()));
+        turn.publish(plan_words(&new));
+        self.quota.turn().publish(quota_words(&quota));
+        // From here on all read the word by the new plan. Put into it what `fill` says.
+        self.word.update(self.word.load(), |word| {
+            let reading = self.layout.read_to_restate(&old, &new, word, now_ns);
+            let level = fill.apply(&self.layout, &old, &new, reading.level);
+            Step::Store(self.layout.store(&reading, level), ())
+        });
+        Ok(())
+    }
+
+    /// The quota in force.
+    pub fn quota(&self) -> Quota {
+        quota_from_words(self.quota.read())
+    }
+
+    /// The clock this limiter reads.
+    pub fn clock(&self) -> &C {
+        &self.clock
+    }
+
+    /// The finest amounts and the largest quotas that this limiter can hold.
+    pub fn resolution(&self) -> Resolution {
+        Resolution { layout: self.layout }
+    }
+
+    #[inline]
+    fn plan(&self) -> Plan {
+        let [rate_whole, rate_fraction, capacity_units, full_after_ns] = self.plan.read();
+        Plan {
+            rate: Rate { whole: rate_whole, fraction: rate_fraction },
+            capacity_units,
+            full_after_ns,
+        }
+    }
+
+    #[inline]
+    fn units(&self, tokens: Tokens) -> u64 {
+        tokens.to_units_ceil(self.layout.units_per_token)
+    }
+
+    #[inline]
+    fn tokens(&self, units: u64) -> Tokens {
+        Tokens::from_units(units, self.layout.units_per_token)
+    }
+
+    /// Takes `cost`, and tells whether a denial may be due to a time that others have overtaken.
+    #[inline]
+    fn take(&self, seen: u64, now_ns: u64, cost: Tokens) -> (Result<Granted, Denied>, bool) {
+        let cost_units = self.units(cost);
+        let ((decision, nearly), overtaken) = self.word.update(seen, |word| {
+            // Read anew each time round: if the word changed, the quota may have.
+            let plan = self.plan();
+            if cost_units > plan.capacity_units {
+                let capacity = self.tokens(plan.capacity_units);
+                return Step::Keep((Err(Denied::Never(Never { cost, capacity })), false));
+            }
+            match self.layout.take(&plan, word, now_ns, cost_units) {
+                Ok((taken, reading)) => {
+                    let granted = Granted {
+                        remaining_units: taken.level.wrapping_sub(self.layout.zero),
+                        units_per_token: self.layout.units_per_token,
+                        full: self.layout.wait_full(&plan, &reading, now_ns, taken.level),
+                    };
+                    Step::Store(taken.word, (Ok(granted), false))
+                }
+                Err(reading) => {
+                    let wanted = self.layout.zero.wrapping_add(cost_units);
+                    let wait = self.layout.wait_unused(&plan, &reading, now_ns, wanted);
+                    let nearly = plan.refills_in_a_microsecond(wanted.wrapping_sub(reading.level));
+                    Step::Keep((Err(Denied::NotYet(NotYet { wait })), nearly))
+                }
+            }
+        });
+        (decision, overtaken || nearly)
+    }
+
+    /// Asks again at a later time, once.
+    ///
+    /// A thread that others overtake between its clock and its compare-and-swap is answered as of its
+    /// own, earlier time, when less had arrived. Out of a full bucket of ten, ten threads at once
+    /// could so be granted nine. The same holds by nanoseconds for a processor that reads its counter
+    /// before an earlier load is done, hence also after a near miss.
+    #[cold]
+    fn take_once_more(&self, cost: Tokens) -> Result<Granted, Denied> {
+        let seen = self.word.load();
+        self.take(seen, self.clock.now_ns(), cost).0
+    }
+
+    fn take_up_to(&self, seen: u64, max: u64, now_ns: u64) -> u64 {
+        let units_per_token = self.layout.units_per_token;
+        let (taken, _) = self.word.update(seen, |word| {
+            let plan = self.plan();
+            let reading = self.layout.read(&plan, word, now_ns);
+            // `units_per_token` is never 0.
+            let whole = reading.level.saturating_sub(self.layout.zero) / units_per_token;
+            let take = whole.min(max);
+            if take == 0 {
+                return Step::Keep(0);
+            }
+            let level = reading.level.wrapping_sub(take.wrapping_mul(units_per_token));
+            let told = if crate::planted::promise_more_than_taken() { max } else { take };
+            Step::Store(self.layout.store(&reading, level), told)
+        });
+        taken
+    }
+
+    fn drain_seen(&self, seen: u64, now_ns: u64) -> Tokens {
+        let (units, _) = self.word.update(seen, |word| {
+            let reading = self.layout.read(&self.plan(), word, now_ns);
+            let units = reading.level.saturating_sub(self.layout.zero);
+            if units == 0 {
+                return Step::Keep(0);
+            }
+            Step::Store(self.layout.store(&reading, self.layout.zero), units)
+        });
+        self.tokens(units)
+    }
+
+    /// Replaces the level at `now_ns` by what `change` makes of it.
+    fn change<T>(&self, now_ns: u64, change: impl Fn(&Plan, u64) -> (u64, T)) -> T {
+        let (outcome, _) = self.word.update(self.word.load(), |word| {
+            let plan = self.plan();
+            let reading = self.layout.read(&plan, word, now_ns);
+            let (level, outcome) = change(&plan, reading.level);
+            Step::Store(self.layout.store(&reading, level), outcome)
+        });
+        outcome
+    }
+}
+
+impl<C: Clock> fmt::Debug for TokenBucket<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let snapshot = self.snapshot();
+        f.debug_struct("TokenBucket")
+            .field("quota", &snapshot.quota())
+            .field("available", &snapshot.available())
+            .field("debt", &snapshot.debt())
+            .finish_non_exhaustive()
+    }
+}
+
+pub(crate) fn make<C>(room: &Room, full: bool, clock: C) -> Result<TokenBucket<C>, QuotaError>
+where
+    C: Clock,
+{
+    let layout = Layout::choose(room)?;
+    let plan = Plan::new(&layout, &room.quota)?;
+    let level = layout.zero.wrapping_add(if full { plan.capacity_units } else { 0 });
+    Ok(TokenBucket {
+        word: CachePadded::new(Cell::new(layout.word_at(&plan, clock.now_ns(), level))),
+        plan: Published::new(plan_words(&plan)),
+        layout,
+        clock,
+        quota: Published::new(quota_words(&room.quota)),
+    })
+}
+
+fn plan_words(plan: &Plan) -> [u64; 4] {
+    [plan.rate.whole, plan.rate.fraction, plan.capacity_units, plan.full_after_ns]
+}
+
+/// A quota in five words: its two amounts and its period, with their three nanosecond parts (30 bits
+/// each) in the last two.
+fn quota_words(quota: &Quota) -> [u64; 5] {
+    let (tokens, period, capacity) = (quota.tokens(), quota.period(), quota.capacity());
+    let nanos = (u64::from(tokens.subsec_nanos()) << 32) | u64::from(capacity.subsec_nanos());
+    [tokens.whole(), capacity.whole(), nanos, period.as_secs(), period.subsec_nanos().into()]
+}
+
+fn quota_from_words([tokens, capacity, nanos, secs, subsec]: [u64; 5]) -> Quota {
+    // Parts are taken out as they were put in.
+    #[allow(clippy::cast_possible_truncation)]
+    let amount = |whole: u64, nanos: u64| {
+        Tokens::new(whole).saturating_add(Tokens::decimal(nanos & 0xFFFF_FFFF, 9))
+    };
+    #[allow(clippy::cast_possible_truncation)]
+    let period = Duration::new(secs, subsec as u32);
+    Quota::new(amount(tokens, nanos >> 32), period).burst(amount(capacity, nanos))
+}
+
+/// What a successful call took, and what it left.
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use flowgate::{ManualClock, Quota, TokenBucket};
+///
+/// let limiter = TokenBucket::with_clock(Quota::per_second(2).burst(10), ManualClock::new())?;
+/// let granted = limiter.try_consume(3).unwrap();
+/// assert_eq!(granted.remaining(), 7);
+/// assert_eq!(granted.full_after(), Duration::from_millis(1_500));
+/// # Ok::<(), flowgate::QuotaError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Granted {
+    remaining_units: u64,
+    units_per_token: u64,
+    full: Wait,
+}
+
+impl Granted {
+    /// The tokens left right after this call.
+    #[inline]
+    #[must_use]
+    pub fn remaining(&self) -> Tokens {
+        Tokens::from_units(self.remaining_units, self.units_per_token)
+    }
+
+    /// Computes how long until the bucket is full again if nobody else takes tokens.
+    #[must_use]
+    pub fn full_after(&self) -> Duration {
+        self.full.duration()
+    }
+}
+
+/// A bucket at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    available: Tokens,
+    debt: Tokens,
+    quota: Quota,
+    full: Wait,
+}
+
+impl Snapshot {
+    /// The tokens that a call could take; zero while in debt.
+    #[must_use]
+    pub fn available(&self) -> Tokens {
+        self.available
+    }
+
+    /// The tokens that must arrive before there are any to take; zero as a rule.
+    #[must_use]
+    pub fn debt(&self) -> Tokens {
+        self.debt
+    }
+
+    /// The quota in force.
+    #[must_use]
+    pub fn quota(&self) -> Quota {
+        self.quota
+    }
+
+    /// Computes how long until the bucket is full if nobody takes tokens; zero if it is.
+    #[must_use]
+    pub fn full_after(&self) -> Duration {
+        self.full.duration()
+    }
+}
+
+/// How finely a limiter counts, and how much it can hold: fixed when it is built.
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use flowgate::{ManualClock, Quota, TokenBucket, Tokens};
+///
+/// let limiter = TokenBucket::with_clock(Quota::per_second(100), ManualClock::new())?;
+/// assert_eq!(limiter.resolution().unit(), Tokens::decimal(1, 4));
+/// assert_eq!(limiter.resolution().max_capacity(), 800);
+/// # Ok::<(), flowgate::QuotaError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resolution {
+    layout: Layout,
+}
+
+impl Resolution {
+    /// The smallest amount told apart. A cost is rounded up to it, a capacity down.
+    #[must_use]
+    pub fn unit(&self) -> Tokens {
+        self.layout.unit()
+    }
+
+    /// The grain of the stored time stamp. Tokens arrive by the nanosecond all the same; a tick bounds
+    /// what is counted at the wrong rate when the quota changes under load, and what a bucket withholds
+    /// after its clock went back.
+    #[must_use]
+    pub fn tick(&self) -> Duration {
+        self.layout.tick()
+    }
+
+    /// The largest capacity that [`set_quota`](TokenBucket::set_quota) takes.
+    #[must_use]
+    pub fn max_capacity(&self) -> Tokens {
+        Tokens::from_units(self.layout.largest_capacity_units, self.layout.units_per_token)
+    }
+
+    /// The deepest debt.
+    #[must_use]
+    pub fn max_debt(&self) -> Tokens {
+        Tokens::from_units(self.layout.debt_units, self.layout.units_per_token)
+    }
+}
