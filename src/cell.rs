@@ -52,30 +52,34 @@ impl Cell {
         self.word.fetch_add(more, Ordering::Relaxed).wrapping_add(more)
     }
 
+    /// Replaces the word `seen` by `new`, unless it has changed: then the newer one is returned.
+    #[inline(always)]
+    pub(crate) fn replace(&self, seen: u64, new: u64) -> Result<(), u64> {
+        if crate::planted::load_then_store() {
+            self.set(new);
+            return Ok(());
+        }
+        match self.word.compare_exchange_weak(seen, new, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => Ok(()),
+            Err(newer) => Err(newer),
+        }
+    }
+
     /// Decides on the word `seen`, and again on each newer one until a decision stands.
     ///
     /// `decide` is pure and may run several times. It is given nothing but the word: the time was read
     /// before, once, so a thread that is overtaken decides about its own time and not about a later
-    /// one. The flag in the result tells whether it was overtaken at all.
+    /// one. The second result is the word that was decided on.
     #[inline]
-    pub(crate) fn update<T>(&self, seen: u64, mut decide: impl FnMut(u64) -> Step<T>) -> (T, bool) {
+    pub(crate) fn update<T>(&self, seen: u64, mut decide: impl FnMut(u64) -> Step<T>) -> (T, u64) {
         let mut seen = seen;
-        let mut overtaken = false;
         loop {
-            let (new, outcome) = match decide(seen) {
-                Step::Keep(outcome) => return (outcome, overtaken),
-                Step::Store(new, outcome) => (new, outcome),
-            };
-            if crate::planted::load_then_store() {
-                self.set(new);
-                return (outcome, overtaken);
-            }
-            match self.word.compare_exchange_weak(seen, new, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return (outcome, overtaken),
-                Err(newer) => {
-                    seen = newer;
-                    overtaken = true;
-                }
+            match decide(seen) {
+                Step::Keep(outcome) => return (outcome, seen),
+                Step::Store(new, outcome) => match self.replace(seen, new) {
+                    Ok(()) => return (outcome, seen),
+                    Err(newer) => seen = newer,
+                },
             }
         }
     }

@@ -7,6 +7,7 @@
 extern crate std;
 
 mod algorithm;
+mod bucket;
 mod builder;
 mod cell;
 mod clock;
@@ -17,6 +18,7 @@ pub mod limits;
 mod primitive;
 mod published;
 mod quota;
+mod seqlock;
 mod tokens;
 
 #[cfg(flowgate_loom)]

@@ -3,15 +3,12 @@
 use core::fmt;
 use core::time::Duration;
 
-use crossbeam_utils::CachePadded;
-
-use crate::algorithm::{Layout, Plan, Rate, Room, Wait};
+use crate::algorithm::{Layout, Room, Wait};
+use crate::bucket::{Bucket, Grant, Outcome};
 use crate::builder::Builder;
-use crate::cell::{Cell, Step};
 use crate::clock::{Clock, SystemClock};
-use crate::error::{Denied, Never, NotYet, QuotaError};
+use crate::error::{Denied, QuotaError};
 use crate::fill::Fill;
-use crate::published::Published;
 use crate::quota::Quota;
 use crate::tokens::Tokens;
 
@@ -60,12 +57,8 @@ use crate::tokens::Tokens;
 /// # Ok::<(), flowgate::QuotaError>(())
 /// ```
 pub struct TokenBucket<C = SystemClock> {
-    /// Alone on its cache lines: everything else here is read by all threads and hardly written.
-    word: CachePadded<Cell>,
-    plan: Published<4>,
-    layout: Layout,
+    bucket: Bucket,
     clock: C,
-    quota: Published<5>,
 }
 
 impl TokenBucket {
@@ -154,16 +147,44 @@ impl<C: Clock> TokenBucket<C> {
     /// # Ok::<(), flowgate::QuotaError>(())
     /// ```
     #[inline]
-    pub fn try_consume(&self, cost: impl Into<Tokens>) -> Result<Granted, Denied> {
+    pub fn try_consume(&self, cost: impl Into<Tokens>) -> Result<Granted<'_>, Denied> {
         let cost = cost.into();
         // The word is read before the clock: then the time is later than whatever is in the word,
         // unless somebody changes the word from here on, which the compare-and-swap notices.
-        let seen = self.word.load();
-        let (decision, overtaken) = self.take(seen, self.clock.now_ns(), cost);
-        match decision {
-            Err(Denied::NotYet(_)) if overtaken => self.take_once_more(cost),
-            decision => decision,
+        let seen = self.bucket.load();
+        let now_ns = self.clock.now_ns();
+        let cost_units = self.bucket.units(cost);
+        let (mut outcome, mut word) = self.bucket.take(seen, cost_units, now_ns);
+        if outcome == Outcome::DeniedAsOfBefore {
+            (outcome, word) = self.take_as_of_now(cost_units);
         }
+        self.answer(outcome, word, cost, now_ns)
+    }
+
+    /// Decides once more, at a later time.
+    ///
+    /// A thread that others overtake between its clock and its compare-and-swap is answered as of its
+    /// own, earlier time, when less had arrived. Out of a full bucket of ten, ten threads at once
+    /// could so be granted nine. The same holds by nanoseconds for a processor that reads its counter
+    /// before an earlier load is done, hence also after a near miss.
+    #[cold]
+    fn take_as_of_now(&self, cost_units: u64) -> (Outcome, u64) {
+        let seen = self.bucket.load();
+        self.bucket.take(seen, cost_units, self.clock.now_ns())
+    }
+
+    #[inline(always)]
+    fn answer(
+        &self,
+        outcome: Outcome,
+        word: u64,
+        cost: Tokens,
+        now_ns: u64,
+    ) -> Result<Granted<'_>, Denied> {
+        if outcome == Outcome::Granted {
+            return Ok(Granted { grant: self.bucket.grant(word, now_ns) });
+        }
+        Err(self.bucket.denial(word, cost, now_ns))
     }
 
     /// [`try_consume`](Self::try_consume) at `now_ns` on the limiter's clock.
@@ -184,8 +205,14 @@ impl<C: Clock> TokenBucket<C> {
     /// # Ok::<(), flowgate::QuotaError>(())
     /// ```
     #[inline]
-    pub fn try_consume_at(&self, cost: impl Into<Tokens>, now_ns: u64) -> Result<Granted, Denied> {
-        self.take(self.word.load(), now_ns, cost.into()).0
+    pub fn try_consume_at(
+        &self,
+        cost: impl Into<Tokens>,
+        now_ns: u64,
+    ) -> Result<Granted<'_>, Denied> {
+        let cost = cost.into();
+        let (outcome, word) = self.bucket.take(self.bucket.load(), self.bucket.units(cost), now_ns);
+        self.answer(outcome, word, cost, now_ns)
     }
 
     /// Takes one token if it is available now. The short form of [`try_consume`](Self::try_consume).
@@ -231,8 +258,8 @@ impl<C: Clock> TokenBucket<C> {
     /// [`available`](Self::available) at `now_ns` on the limiter's clock.
     #[inline]
     pub fn available_at(&self, now_ns: u64) -> Tokens {
-        let reading = self.layout.read(&self.plan(), self.word.load(), now_ns);
-        self.tokens(reading.level.saturating_sub(self.layout.zero))
+        let (level, _) = self.bucket.read(now_ns);
+        self.bucket.tokens(level.saturating_sub(self.bucket.layout().zero))
     }
 
     /// Computes how long until `cost` tokens are available if nobody else takes any: zero if they are
@@ -261,17 +288,7 @@ impl<C: Clock> TokenBucket<C> {
         cost: impl Into<Tokens>,
         now_ns: u64,
     ) -> Option<Duration> {
-        let plan = self.plan();
-        let cost_units = self.units(cost.into());
-        if cost_units > plan.capacity_units {
-            return None;
-        }
-        let wanted = self.layout.zero.wrapping_add(cost_units);
-        let reading = self.layout.read(&plan, self.word.load(), now_ns);
-        if reading.level >= wanted {
-            return Some(Duration::ZERO);
-        }
-        Some(self.layout.wait_unused(&plan, &reading, now_ns, wanted).duration())
+        self.bucket.wait_for(cost.into(), now_ns).map(|wait| wait.duration())
     }
 
     /// Takes as many whole tokens as are available now, at most `max`, and returns how many.
@@ -288,13 +305,13 @@ impl<C: Clock> TokenBucket<C> {
     /// # Ok::<(), flowgate::QuotaError>(())
     /// ```
     pub fn consume_up_to(&self, max: u64) -> u64 {
-        let seen = self.word.load();
-        self.take_up_to(seen, max, self.clock.now_ns())
+        let seen = self.bucket.load();
+        self.bucket.take_up_to(seen, max, self.clock.now_ns())
     }
 
     /// [`consume_up_to`](Self::consume_up_to) at `now_ns` on the limiter's clock.
     pub fn consume_up_to_at(&self, max: u64, now_ns: u64) -> u64 {
-        self.take_up_to(self.word.load(), max, now_ns)
+        self.bucket.take_up_to(self.bucket.load(), max, now_ns)
     }
 
     /// Gives `cost` tokens back, up to the capacity.
@@ -321,16 +338,7 @@ impl<C: Clock> TokenBucket<C> {
 
     /// [`refund`](Self::refund) at `now_ns` on the limiter's clock.
     pub fn refund_at(&self, cost: impl Into<Tokens>, now_ns: u64) {
-        let units = self.units(cost.into());
-        self.change(now_ns, |plan, level| {
-            let full = self.layout.zero.wrapping_add(plan.capacity_units);
-            let refunded = level.saturating_add(units);
-            if crate::planted::refund_above_capacity() {
-                return (refunded, ());
-            }
-            // A level is never above `full`.
-            (refunded.min(full), ())
-        });
+        self.bucket.refund(cost.into(), now_ns);
     }
 
     /// Takes `cost` tokens whether they are there or not: the bucket may go into debt.
@@ -359,16 +367,7 @@ impl<C: Clock> TokenBucket<C> {
 
     /// [`charge`](Self::charge) at `now_ns` on the limiter's clock.
     pub fn charge_at(&self, cost: impl Into<Tokens>, now_ns: u64) -> Tokens {
-        let units = self.units(cost.into());
-        let left_over = self.change(now_ns, |_, level| {
-            let floor = self.layout.floor();
-            if crate::planted::charge_below_floor() {
-                return (level.wrapping_sub(units) & self.layout.level_mask(), 0);
-            }
-            let taken = units.min(level.saturating_sub(floor));
-            (level.wrapping_sub(taken), units.wrapping_sub(taken))
-        });
-        self.tokens(left_over)
+        self.bucket.charge(cost.into(), now_ns)
     }
 
     /// Takes all that is available now, fractions included, and returns it.
@@ -384,13 +383,13 @@ impl<C: Clock> TokenBucket<C> {
     /// # Ok::<(), flowgate::QuotaError>(())
     /// ```
     pub fn drain(&self) -> Tokens {
-        let seen = self.word.load();
-        self.drain_seen(seen, self.clock.now_ns())
+        let seen = self.bucket.load();
+        self.bucket.drain(seen, self.clock.now_ns())
     }
 
     /// [`drain`](Self::drain) at `now_ns` on the limiter's clock.
     pub fn drain_at(&self, now_ns: u64) -> Tokens {
-        self.drain_seen(self.word.load(), now_ns)
+        self.bucket.drain(self.bucket.load(), now_ns)
     }
 
     /// Reads everything at one moment. Changes nothing.
@@ -415,14 +414,13 @@ impl<C: Clock> TokenBucket<C> {
 
     /// [`snapshot`](Self::snapshot) at `now_ns` on the limiter's clock.
     pub fn snapshot_at(&self, now_ns: u64) -> Snapshot {
-        let plan = self.plan();
-        let reading = self.layout.read(&plan, self.word.load(), now_ns);
-        let zero = self.layout.zero;
+        let (level, full) = self.bucket.read(now_ns);
+        let zero = self.bucket.layout().zero;
         Snapshot {
-            available: self.tokens(reading.level.saturating_sub(zero)),
-            debt: self.tokens(zero.saturating_sub(reading.level)),
-            quota: self.quota(),
-            full: self.layout.wait_full(&plan, &reading, now_ns, reading.level),
+            available: self.bucket.tokens(level.saturating_sub(zero)),
+            debt: self.bucket.tokens(zero.saturating_sub(level)),
+            quota: self.bucket.quota(),
+            full,
         }
     }
 
@@ -463,25 +461,12 @@ impl<C: Clock> TokenBucket<C> {
     ///
     /// As `set_quota`.
     pub fn set_quota_at(&self, quota: Quota, fill: Fill, now_ns: u64) -> Result<(), QuotaError> {
-        let new = Plan::new(&self.layout, &quota)?;
-        let mut turn = self.plan.turn();
-        let old = self.plan();
-        // What has arrived so far, at the old rate, goes into the word before the rate changes.
-        self.change(now_ns, |_, level| (level, ()));
-        turn.publish(plan_words(&new));
-        self.quota.turn().publish(quota_words(&quota));
-        // From here on all read the word by the new plan. Put into it what `fill` says.
-        self.word.update(self.word.load(), |word| {
-            let reading = self.layout.read_to_restate(&old, &new, word, now_ns);
-            let level = fill.apply(&self.layout, &old, &new, reading.level);
-            Step::Store(self.layout.store(&reading, level), ())
-        });
-        Ok(())
+        self.bucket.set_quota(&quota, fill, now_ns)
     }
 
     /// The quota in force.
     pub fn quota(&self) -> Quota {
-        quota_from_words(self.quota.read())
+        self.bucket.quota()
     }
 
     /// The clock this limiter reads.
@@ -491,111 +476,7 @@ impl<C: Clock> TokenBucket<C> {
 
     /// The finest amounts and the largest quotas that this limiter can hold.
     pub fn resolution(&self) -> Resolution {
-        Resolution { layout: self.layout }
-    }
-
-    #[inline]
-    fn plan(&self) -> Plan {
-        let [rate_whole, rate_fraction, capacity_units, full_after_ns] = self.plan.read();
-        Plan {
-            rate: Rate { whole: rate_whole, fraction: rate_fraction },
-            capacity_units,
-            full_after_ns,
-        }
-    }
-
-    #[inline]
-    fn units(&self, tokens: Tokens) -> u64 {
-        tokens.to_units_ceil(self.layout.units_per_token)
-    }
-
-    #[inline]
-    fn tokens(&self, units: u64) -> Tokens {
-        Tokens::from_units(units, self.layout.units_per_token)
-    }
-
-    /// Takes `cost`, and tells whether a denial may be due to a time that others have overtaken.
-    #[inline]
-    fn take(&self, seen: u64, now_ns: u64, cost: Tokens) -> (Result<Granted, Denied>, bool) {
-        let cost_units = self.units(cost);
-        let ((decision, nearly), overtaken) = self.word.update(seen, |word| {
-            // Read anew each time round: if the word changed, the quota may have.
-            let plan = self.plan();
-            if cost_units > plan.capacity_units {
-                let capacity = self.tokens(plan.capacity_units);
-                return Step::Keep((Err(Denied::Never(Never { cost, capacity })), false));
-            }
-            match self.layout.take(&plan, word, now_ns, cost_units) {
-                Ok((taken, reading)) => {
-                    let granted = Granted {
-                        remaining_units: taken.level.wrapping_sub(self.layout.zero),
-                        units_per_token: self.layout.units_per_token,
-                        full: self.layout.wait_full(&plan, &reading, now_ns, taken.level),
-                    };
-                    Step::Store(taken.word, (Ok(granted), false))
-                }
-                Err(reading) => {
-                    let wanted = self.layout.zero.wrapping_add(cost_units);
-                    let wait = self.layout.wait_unused(&plan, &reading, now_ns, wanted);
-                    let nearly = plan.refills_in_a_microsecond(wanted.wrapping_sub(reading.level));
-                    Step::Keep((Err(Denied::NotYet(NotYet { wait })), nearly))
-                }
-            }
-        });
-        (decision, overtaken || nearly)
-    }
-
-    /// Asks again at a later time, once.
-    ///
-    /// A thread that others overtake between its clock and its compare-and-swap is answered as of its
-    /// own, earlier time, when less had arrived. Out of a full bucket of ten, ten threads at once
-    /// could so be granted nine. The same holds by nanoseconds for a processor that reads its counter
-    /// before an earlier load is done, hence also after a near miss.
-    #[cold]
-    fn take_once_more(&self, cost: Tokens) -> Result<Granted, Denied> {
-        let seen = self.word.load();
-        self.take(seen, self.clock.now_ns(), cost).0
-    }
-
-    fn take_up_to(&self, seen: u64, max: u64, now_ns: u64) -> u64 {
-        let units_per_token = self.layout.units_per_token;
-        let (taken, _) = self.word.update(seen, |word| {
-            let plan = self.plan();
-            let reading = self.layout.read(&plan, word, now_ns);
-            // `units_per_token` is never 0.
-            let whole = reading.level.saturating_sub(self.layout.zero) / units_per_token;
-            let take = whole.min(max);
-            if take == 0 {
-                return Step::Keep(0);
-            }
-            let level = reading.level.wrapping_sub(take.wrapping_mul(units_per_token));
-            let told = if crate::planted::promise_more_than_taken() { max } else { take };
-            Step::Store(self.layout.store(&reading, level), told)
-        });
-        taken
-    }
-
-    fn drain_seen(&self, seen: u64, now_ns: u64) -> Tokens {
-        let (units, _) = self.word.update(seen, |word| {
-            let reading = self.layout.read(&self.plan(), word, now_ns);
-            let units = reading.level.saturating_sub(self.layout.zero);
-            if units == 0 {
-                return Step::Keep(0);
-            }
-            Step::Store(self.layout.store(&reading, self.layout.zero), units)
-        });
-        self.tokens(units)
-    }
-
-    /// Replaces the level at `now_ns` by what `change` makes of it.
-    fn change<T>(&self, now_ns: u64, change: impl Fn(&Plan, u64) -> (u64, T)) -> T {
-        let (outcome, _) = self.word.update(self.word.load(), |word| {
-            let plan = self.plan();
-            let reading = self.layout.read(&plan, word, now_ns);
-            let (level, outcome) = change(&plan, reading.level);
-            Step::Store(self.layout.store(&reading, level), outcome)
-        });
-        outcome
+        Resolution { layout: *self.bucket.layout() }
     }
 }
 
@@ -610,43 +491,12 @@ impl<C: Clock> fmt::Debug for TokenBucket<C> {
     }
 }
 
-pub(crate) fn make<C>(room: &Room, full: bool, clock: C) -> Result<TokenBucket<C>, QuotaError>
-where
-    C: Clock,
-{
-    let layout = Layout::choose(room)?;
-    let plan = Plan::new(&layout, &room.quota)?;
-    let level = layout.zero.wrapping_add(if full { plan.capacity_units } else { 0 });
-    Ok(TokenBucket {
-        word: CachePadded::new(Cell::new(layout.word_at(&plan, clock.now_ns(), level))),
-        plan: Published::new(plan_words(&plan)),
-        layout,
-        clock,
-        quota: Published::new(quota_words(&room.quota)),
-    })
-}
-
-fn plan_words(plan: &Plan) -> [u64; 4] {
-    [plan.rate.whole, plan.rate.fraction, plan.capacity_units, plan.full_after_ns]
-}
-
-/// A quota in five words: its two amounts and its period, with their three nanosecond parts (30 bits
-/// each) in the last two.
-fn quota_words(quota: &Quota) -> [u64; 5] {
-    let (tokens, period, capacity) = (quota.tokens(), quota.period(), quota.capacity());
-    let nanos = (u64::from(tokens.subsec_nanos()) << 32) | u64::from(capacity.subsec_nanos());
-    [tokens.whole(), capacity.whole(), nanos, period.as_secs(), period.subsec_nanos().into()]
-}
-
-fn quota_from_words([tokens, capacity, nanos, secs, subsec]: [u64; 5]) -> Quota {
-    // Parts are taken out as they were put in.
-    #[allow(clippy::cast_possible_truncation)]
-    let amount = |whole: u64, nanos: u64| {
-        Tokens::new(whole).saturating_add(Tokens::decimal(nanos & 0xFFFF_FFFF, 9))
-    };
-    #[allow(clippy::cast_possible_truncation)]
-    let period = Duration::new(secs, subsec as u32);
-    Quota::new(amount(tokens, nanos >> 32), period).burst(amount(capacity, nanos))
+pub(crate) fn make<C: Clock>(
+    room: &Room,
+    full: bool,
+    clock: C,
+) -> Result<TokenBucket<C>, QuotaError> {
+    Ok(TokenBucket { bucket: Bucket::new(room, full, clock.now_ns())?, clock })
 }
 
 /// What a successful call took, and what it left.
@@ -663,25 +513,24 @@ fn quota_from_words([tokens, capacity, nanos, secs, subsec]: [u64; 5]) -> Quota 
 /// assert_eq!(granted.full_after(), Duration::from_millis(1_500));
 /// # Ok::<(), flowgate::QuotaError>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Granted {
-    remaining_units: u64,
-    units_per_token: u64,
-    full: Wait,
+#[derive(Clone, Copy, Debug)]
+#[must_use = "a denial is an error, a grant says what is left"]
+pub struct Granted<'a> {
+    grant: Grant<'a>,
 }
 
-impl Granted {
-    /// The tokens left right after this call.
+impl Granted<'_> {
+    /// Computes the tokens left right after this call.
     #[inline]
     #[must_use]
     pub fn remaining(&self) -> Tokens {
-        Tokens::from_units(self.remaining_units, self.units_per_token)
+        self.grant.remaining()
     }
 
     /// Computes how long until the bucket is full again if nobody else takes tokens.
     #[must_use]
     pub fn full_after(&self) -> Duration {
-        self.full.duration()
+        self.grant.wait_full().duration()
     }
 }
 

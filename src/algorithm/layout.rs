@@ -11,6 +11,10 @@ use crate::tokens::{NANOS_PER_TOKEN, Tokens};
 /// right for half of that on either side.
 pub(crate) const TIME_BITS: u32 = 59;
 
+/// The bits of a word that are not time: a stamp in its place is the time shifted left by as many, with
+/// the level's bits cleared.
+pub(crate) const SPARE_BITS: u32 = u64::BITS - TIME_BITS;
+
 /// The longest time between two uses of a bucket, and between a clock's steps back: 9.1 years.
 pub(crate) const HALF_RANGE_NS: u64 = 1 << (TIME_BITS - 1);
 
@@ -49,7 +53,8 @@ const HEADROOM: [u64; 3] = [8, 2, 1];
 /// Since none of this depends on the quota in force, a changed quota reads the same word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
-    pub(crate) tick_shift: u32,
+    /// The low bits, which hold the level: 2^(`tick_shift` + 5) − 1.
+    pub(crate) level_mask: u64,
     pub(crate) units_per_token: u64,
     /// The pattern of level 0. Levels below it are debt.
     pub(crate) zero: u64,
@@ -69,30 +74,16 @@ pub(crate) struct Room {
 }
 
 impl Layout {
-    pub(crate) fn level_bits(&self) -> u32 {
-        level_bits(self.tick_shift)
+    /// The stamp for a time, in its place in the word. What it has no room for is shifted out.
+    #[inline]
+    pub(crate) fn stamp(&self, now_ns: u64) -> u64 {
+        (now_ns << SPARE_BITS) & !self.level_mask
     }
 
+    /// The nanoseconds between the start of the tick and `now_ns`.
     #[inline]
-    pub(crate) fn level_mask(&self) -> u64 {
-        // At most 49 bits are set.
-        (1_u64 << level_bits(self.tick_shift)).wrapping_sub(1)
-    }
-
-    #[inline]
-    pub(crate) fn tick_mask(&self) -> u64 {
-        (1_u64 << (TIME_BITS - self.tick_shift)).wrapping_sub(1)
-    }
-
-    /// The nanoseconds within a tick.
-    #[inline]
-    pub(crate) fn in_tick_mask(&self) -> u64 {
-        (1_u64 << self.tick_shift).wrapping_sub(1)
-    }
-
-    #[inline]
-    pub(crate) fn pack(&self, tick: u64, field: u64) -> u64 {
-        (tick << level_bits(self.tick_shift)) | field
+    pub(crate) fn in_tick_ns(&self, now_ns: u64) -> u64 {
+        now_ns & (self.level_mask >> SPARE_BITS)
     }
 
     /// The pattern of the deepest debt, as it can be read; what is stored can be one tick of refill
@@ -106,7 +97,7 @@ impl Layout {
     }
 
     pub(crate) fn tick(&self) -> Duration {
-        Duration::from_nanos(1 << self.tick_shift)
+        Duration::from_nanos((self.level_mask >> SPARE_BITS).saturating_add(1))
     }
 
     /// Finds the layout with the finest unit, and for that unit the finest tick, that has room.
@@ -142,7 +133,7 @@ impl Layout {
 }
 
 const fn level_bits(tick_shift: u32) -> u32 {
-    tick_shift + u64::BITS - TIME_BITS
+    tick_shift + SPARE_BITS
 }
 
 impl Room {
@@ -177,7 +168,7 @@ impl Room {
             return None;
         }
         Some(Layout {
-            tick_shift,
+            level_mask: (1_u64 << level_bits(tick_shift)).wrapping_sub(1),
             units_per_token,
             zero: u64::try_from(zero).ok()?,
             debt_units: u64::try_from(debt_units).ok()?,

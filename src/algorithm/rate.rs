@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use super::layout::SPARE_BITS;
+
 /// A rate in units per nanosecond, as a 64.64 fixed-point number, rounded up.
 ///
 /// With `G(t) = floor(t × rate)`, the credit from `u` to `v` is `G(v) − G(u)`. Over any sequence of
@@ -70,6 +72,12 @@ impl Rate {
         carried.wrapping_add(elapsed_ns.wrapping_mul(self.whole))
     }
 
+    /// Tells whether `units` are credited in a microsecond, give or take one: in 2^10 ns.
+    #[inline]
+    pub(crate) fn credits_in_a_microsecond(self, units: u64) -> bool {
+        units <= (self.whole << 10).wrapping_add(self.fraction >> 54)
+    }
+
     /// The fraction of a unit, in 2^-64, that `at_ns × rate` has beyond its whole units.
     #[inline]
     fn phase(self, at_ns: u64) -> u64 {
@@ -94,23 +102,25 @@ impl Rate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wait {
     pub(crate) rate: Rate,
-    /// Where the units are counted from: a tick's start, before or after `now_ns`.
+    /// Where the units are counted from: the start of a tick, modulo 2^59, before or after `now_ns`.
     pub(crate) from_ns: u64,
-    /// The units that must have arrived since `from_ns`.
+    /// The units that must have arrived since.
     pub(crate) units: u64,
     pub(crate) now_ns: u64,
 }
 
 impl Wait {
     pub(crate) fn nanos(&self) -> u64 {
-        let since_from_ns = self.rate.time_to_credit(self.from_ns, self.units);
-        let from_to_now_ns = self.now_ns.wrapping_sub(self.from_ns);
-        // As signed, `from_to_now_ns` is within half the lifetime on either side of zero.
-        if from_to_now_ns <= u64::MAX / 2 {
-            since_from_ns.saturating_sub(from_to_now_ns)
-        } else {
-            since_from_ns.saturating_add(from_to_now_ns.wrapping_neg())
+        // The half-range rule, as in reading a word.
+        let since = self.now_ns.wrapping_sub(self.from_ns) << SPARE_BITS;
+        if since > u64::MAX / 2 {
+            let ahead_ns = since.wrapping_neg() >> SPARE_BITS;
+            let from_ns = self.now_ns.wrapping_add(ahead_ns);
+            return self.rate.time_to_credit(from_ns, self.units).saturating_add(ahead_ns);
         }
+        let since_ns = since >> SPARE_BITS;
+        let from_ns = self.now_ns.wrapping_sub(since_ns);
+        self.rate.time_to_credit(from_ns, self.units).saturating_sub(since_ns)
     }
 
     pub(crate) fn duration(&self) -> Duration {

@@ -4,7 +4,7 @@
 //! "New directions in communications", IEEE Communications Magazine 24(10), 1986, and RFC 2697.
 
 use super::layout::{
-    HALF_RANGE_NS, LONGEST_FILL_NS, Layout, fill_ns, per_second, rate_ratio, units_floor,
+    LONGEST_FILL_NS, Layout, SPARE_BITS, fill_ns, per_second, rate_ratio, units_floor,
 };
 use super::{Rate, Wait};
 use crate::error::QuotaError;
@@ -57,43 +57,37 @@ impl Plan {
         Ok(Self { rate, capacity_units, full_after_ns })
     }
 
-    /// Tells whether `units` arrive in a microsecond (1,024 ns).
-    #[inline]
-    pub(crate) fn refills_in_a_microsecond(&self, units: u64) -> bool {
-        units <= self.rate.credit(0, 1_024)
+    /// The highest stored level from which no tick's credit reaches the capacity, or 0, which is below
+    /// every level, if a tick's credit alone does.
+    pub(crate) fn brim(&self, layout: &Layout) -> u64 {
+        // At most one unit more than a tick credits, wherever it starts.
+        let tick_units = self.rate.credit(0, layout.level_mask >> SPARE_BITS).saturating_add(1);
+        match self.capacity_units.checked_sub(tick_units) {
+            Some(below_full) => layout.zero.wrapping_add(below_full),
+            None => 0,
+        }
     }
 }
 
-/// What a word says at some time: the level then, and how to write a new one.
+/// What a word says at some time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reading {
-    /// The level, not above the capacity, plus `Layout::zero`.
+    /// The level now, not above the capacity, plus [`Layout::zero`].
     pub(crate) level: u64,
-    /// The tick a new level would be stamped with.
-    pub(crate) tick: u64,
-    /// That tick's start, and the credit between it and now.
-    pub(crate) tick_start_ns: u64,
-    pub(crate) in_tick_units: u64,
-    /// The start of the stored tick, and the level there.
-    pub(crate) stored_from_ns: u64,
-    pub(crate) stored_level: u64,
-    /// The stored stamp is the present tick and the level was not cut to the capacity.
-    in_place: bool,
-}
-
-/// The word after a decision, and what it leaves.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Taken {
-    pub(crate) word: u64,
-    pub(crate) level: u64,
+    pub(crate) now_ns: u64,
+    /// The start of the stored tick.
+    stored_from_ns: u64,
+    /// The stored tick starts after `now_ns`.
+    ahead: bool,
 }
 
 impl Layout {
     /// The word of a bucket that holds `level` (plus `zero`) at `now_ns`.
+    #[inline]
     pub(crate) fn word_at(&self, plan: &Plan, now_ns: u64, level: u64) -> u64 {
-        let in_tick_ns = now_ns & self.in_tick_mask();
+        let in_tick_ns = self.in_tick_ns(now_ns);
         let in_tick_units = plan.rate.credit(now_ns.wrapping_sub(in_tick_ns), in_tick_ns);
-        self.pack(now_ns >> self.tick_shift, level.wrapping_sub(in_tick_units))
+        self.stamp(now_ns) | level.wrapping_sub(in_tick_units)
     }
 
     /// Reads the level at `now_ns`.
@@ -104,159 +98,67 @@ impl Layout {
     #[inline]
     pub(crate) fn read(&self, plan: &Plan, word: u64, now_ns: u64) -> Reading {
         let capacity = self.zero.wrapping_add(plan.capacity_units);
-        let tick = now_ns >> self.tick_shift;
-        let in_tick_ns = now_ns & self.in_tick_mask();
-        let tick_start_ns = now_ns.wrapping_sub(in_tick_ns);
-        let in_tick_units = plan.rate.credit(tick_start_ns, in_tick_ns);
-
-        let stored_level = word & self.level_mask();
-        // Modular: see above.
-        let ticks_since = tick.wrapping_sub(word >> self.level_bits()) & self.tick_mask();
-        if ticks_since == 0 {
-            let level = stored_level.wrapping_add(in_tick_units);
-            return Reading {
-                level: level.min(capacity),
-                tick,
-                tick_start_ns,
-                in_tick_units,
-                stored_from_ns: tick_start_ns,
-                stored_level,
-                in_place: level <= capacity,
-            };
-        }
-        self.read_from_other_tick(
-            plan,
-            capacity,
-            tick,
-            tick_start_ns,
-            in_tick_units,
-            stored_level,
-            ticks_since,
-        )
-    }
-
-    #[inline]
-    #[allow(clippy::too_many_arguments)] // The parts of `read`, split where the fast path ends.
-    fn read_from_other_tick(
-        &self,
-        plan: &Plan,
-        capacity: u64,
-        tick: u64,
-        tick_start_ns: u64,
-        in_tick_units: u64,
-        stored_level: u64,
-        ticks_since: u64,
-    ) -> Reading {
-        // Below 2^59: a count of ticks times their length.
-        let since_ns = ticks_since << self.tick_shift;
-        if since_ns >= HALF_RANGE_NS && !crate::planted::wrapping_elapsed() {
-            // The stamp is ahead by the rest of the range.
-            let ahead = self.tick_mask().wrapping_add(1).wrapping_sub(ticks_since);
-            let stored_from_ns = tick_start_ns.wrapping_add(ahead << self.tick_shift);
+        let stored_level = word & self.level_mask;
+        // In the stamp's place a nanosecond is 2^5, and the range is the whole of 64 bits: the
+        // difference is modular by itself, and its top bit says that the stamp is ahead.
+        let since = (now_ns << SPARE_BITS).wrapping_sub(word & !self.level_mask);
+        let ahead = since > u64::MAX / 2 && !crate::planted::wrapping_elapsed();
+        if ahead {
+            let ahead_ns = since.wrapping_neg() >> SPARE_BITS;
             return Reading {
                 level: stored_level.min(capacity),
-                tick: tick.wrapping_add(ahead),
-                tick_start_ns: stored_from_ns,
-                in_tick_units: 0,
-                stored_from_ns,
-                stored_level,
-                in_place: stored_level <= capacity,
+                now_ns,
+                stored_from_ns: now_ns.wrapping_add(ahead_ns),
+                ahead,
             };
         }
-        let stored_from_ns = tick_start_ns.wrapping_sub(since_ns);
+        let since_ns = since >> SPARE_BITS;
+        let stored_from_ns = now_ns.wrapping_sub(since_ns);
         let level = if since_ns >= plan.full_after_ns {
             capacity
         } else {
-            // At most what fills the deepest debt plus a tick: no overflow. Credit telescopes.
-            let to_tick_start = plan.rate.credit(stored_from_ns, since_ns);
-            stored_level.wrapping_add(to_tick_start).wrapping_add(in_tick_units).min(capacity)
+            // At most what fills the deepest debt: no overflow.
+            stored_level.wrapping_add(plan.rate.credit(stored_from_ns, since_ns)).min(capacity)
         };
-        Reading {
-            level,
-            tick,
-            tick_start_ns,
-            in_tick_units,
-            stored_from_ns,
-            stored_level,
-            in_place: false,
+        Reading { level, now_ns, stored_from_ns, ahead }
+    }
+
+    /// The word with a new level at the time of a reading.
+    #[inline]
+    pub(crate) fn store(&self, plan: &Plan, reading: &Reading, level: u64) -> u64 {
+        if reading.ahead {
+            // The tick has not begun, so nothing has been credited in it.
+            return self.stamp(reading.stored_from_ns) | level;
         }
+        self.word_at(plan, reading.now_ns, level)
     }
 
-    /// Writes the level of a reading: the same word if nothing changed but the time.
+    /// Tells whether the word, as it is stored, holds `wanted` (a cost plus `zero`) in the present tick
+    /// and stays below full: then taking is subtracting the cost from the word, whatever has arrived
+    /// since, and needs neither the rate nor a multiplication.
+    ///
+    /// One comparison tells all. Once the present stamp is taken out of the word by exclusive or, what
+    /// is left is the stored level if the stamps are the same, and above every `brim` if they are not.
     #[inline]
-    pub(crate) fn store(&self, reading: &Reading, level: u64) -> u64 {
-        self.pack(reading.tick, level.wrapping_sub(reading.in_tick_units))
+    pub(crate) fn holds_in_place(&self, word: u64, now_ns: u64, wanted: u64, brim: u64) -> bool {
+        let level = word ^ self.stamp(now_ns);
+        level >= wanted && level <= brim
     }
 
-    /// Takes `cost_units` if the word holds them at `now_ns`. `cost_units` is not above the capacity.
+    /// When `level` (plus `zero`) will be reached, if nothing is taken.
     #[inline]
-    pub(crate) fn take(
-        &self,
-        plan: &Plan,
-        word: u64,
-        now_ns: u64,
-        cost_units: u64,
-    ) -> Result<(Taken, Reading), Reading> {
-        let reading = self.read(plan, word, now_ns);
-        if reading.level < self.zero.wrapping_add(cost_units) {
-            return Err(reading);
-        }
-        let level = reading.level.wrapping_sub(cost_units);
-        // Within a tick the stamp and the credit stay as they are, and the new word is the old one
-        // less the cost: one subtraction between the load and the compare-and-swap.
-        let word = if reading.in_place {
-            word.wrapping_sub(cost_units)
-        } else {
-            self.store(&reading, level)
-        };
-        Ok((Taken { word, level }, reading))
-    }
-
-    /// When a level read as `reading` will be `level`, if nothing is taken.
-    #[inline]
-    pub(crate) fn wait_unused(
-        &self,
-        plan: &Plan,
-        reading: &Reading,
-        now_ns: u64,
-        level: u64,
-    ) -> Wait {
+    pub(crate) fn wait(&self, plan: &Plan, word: u64, now_ns: u64, level: u64) -> Wait {
         Wait {
             rate: plan.rate,
-            from_ns: reading.stored_from_ns,
-            units: level.saturating_sub(reading.stored_level),
+            from_ns: (word & !self.level_mask) >> SPARE_BITS,
+            units: level.saturating_sub(word & self.level_mask),
             now_ns,
         }
     }
 
-    /// When a bucket that was read as `reading` and left at `left` will be full.
+    /// When the bucket will be full, if nothing is taken.
     #[inline]
-    pub(crate) fn wait_full(&self, plan: &Plan, reading: &Reading, now_ns: u64, left: u64) -> Wait {
-        let stored = left.wrapping_sub(reading.in_tick_units);
-        Wait {
-            rate: plan.rate,
-            from_ns: reading.tick_start_ns,
-            units: self.zero.wrapping_add(plan.capacity_units).saturating_sub(stored),
-            now_ns,
-        }
-    }
-
-    /// Reads the level under one plan so that it can be stored under another.
-    pub(crate) fn read_to_restate(
-        &self,
-        old: &Plan,
-        new: &Plan,
-        word: u64,
-        now_ns: u64,
-    ) -> Reading {
-        let reading = self.read(old, word, now_ns);
-        let in_tick_ns = now_ns.wrapping_sub(reading.tick_start_ns);
-        // A stamp in the future is a tick's start with nothing credited since.
-        let in_tick_units = if in_tick_ns <= self.in_tick_mask() {
-            new.rate.credit(reading.tick_start_ns, in_tick_ns)
-        } else {
-            0
-        };
-        Reading { in_tick_units, ..reading }
+    pub(crate) fn wait_full(&self, plan: &Plan, word: u64, now_ns: u64) -> Wait {
+        self.wait(plan, word, now_ns, self.zero.wrapping_add(plan.capacity_units))
     }
 }

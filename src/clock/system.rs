@@ -104,7 +104,7 @@ mod source {
 #[cfg(all(feature = "tsc", not(flowgate_loom)))]
 mod source {
     use super::super::{Clock, InstantClock};
-    use crate::published::Published;
+    use crate::seqlock::Seqlock;
     use std::sync::OnceLock;
 
     /// The first line is drawn over this much time, each next one over twice as much.
@@ -167,8 +167,19 @@ mod source {
         pub(super) strikes: u64,
     }
 
-    static LINE: Published<4> = Published::new([0; 4]);
-    static MEASURED: Published<4> = Published::new([0; 4]);
+    impl Measured {
+        fn from_words([counter, ns, slope, strikes]: [u64; 4]) -> Self {
+            Self { counter, ns, slope, strikes }
+        }
+
+        fn words(self) -> [u64; 4] {
+            [self.counter, self.ns, self.slope, self.strikes]
+        }
+    }
+
+    static LINE: Seqlock<4> = Seqlock::zeroed();
+    /// Written by the thread at the start, and from then on by whoever has the turn at `LINE`.
+    static MEASURED: Seqlock<4> = Seqlock::zeroed();
     static COUNTER: OnceLock<quanta::Clock> = OnceLock::new();
     static INSTANT: OnceLock<InstantClock> = OnceLock::new();
 
@@ -187,16 +198,19 @@ mod source {
                 // clock, and the lines follow that one.
                 let counter = quanta::Clock::new();
                 let (at, ns) = read_both(&counter);
-                MEASURED.turn().publish([at, ns, 0, 0]);
-                let _ = COUNTER.set(counter);
+                if let Some(mut turn) = MEASURED.try_turn() {
+                    turn.write(Measured { counter: at, ns, slope: 0, strikes: 0 }.words());
+                    drop(turn);
+                    let _ = COUNTER.set(counter);
+                }
             });
         });
     }
 
     #[inline]
     pub(super) fn now_ns() -> u64 {
-        if let Some(counter) = COUNTER.get() {
-            let line = Line::from_words(LINE.read());
+        if let (Some(counter), Some(words)) = (COUNTER.get(), LINE.try_read()) {
+            let line = Line::from_words(words);
             let now = counter.raw();
             if line.covers(now) {
                 return line.at(now);
@@ -210,23 +224,25 @@ mod source {
     fn off_the_line() -> u64 {
         let now_ns = instant_ns();
         let Some(counter) = COUNTER.get() else { return now_ns };
-        let [_, measured_ns, ..] = MEASURED.read();
-        if now_ns.saturating_sub(measured_ns) < FIRST_SPAN_NS {
+        let due = |measured: [u64; 4]| {
+            now_ns.saturating_sub(Measured::from_words(measured).ns) >= FIRST_SPAN_NS
+        };
+        if !MEASURED.try_read().is_some_and(due) {
             return now_ns;
         }
         // If somebody else is drawing it, `Instant` will do for this once.
-        let Some(mut turn) = LINE.try_turn() else { return now_ns };
-        let old = Line::from_words(LINE.read());
+        let Some(mut line_turn) = LINE.try_turn() else { return now_ns };
+        let Some(mut measured_turn) = MEASURED.try_turn() else { return now_ns };
+        let old = Line::from_words(line_turn.read());
         let (now, now_ns) = read_both(counter);
         if old.covers(now) {
             // It was drawn while we came here.
             return old.at(now);
         }
-        let [counter, ns, slope, strikes] = MEASURED.read();
-        let (line, measured) =
-            next_line(old, Measured { counter, ns, slope, strikes }, now, now_ns);
-        MEASURED.turn().publish([measured.counter, measured.ns, measured.slope, measured.strikes]);
-        turn.publish(line.words());
+        let then = Measured::from_words(measured_turn.read());
+        let (line, measured) = next_line(old, then, now, now_ns);
+        measured_turn.write(measured.words());
+        line_turn.write(line.words());
         if line.span == 0 { now_ns } else { line.ns }
     }
 
