@@ -6,7 +6,7 @@ use crate::algorithm::layout;
 
 /// The longest time between two uses of a bucket after which it still knows how long ago that was,
 /// and the longest step back of a clock that is recognised as one: 9.1 years.
-pub const LONGEST_IDLE: Duration = Duration::from_nanos(layout::HALF_RANGE_NS);
+pub const LONGEST_IDLE: Duration = Duration::from_nanos(layout::LONGEST_IDLE_NS);
 
 /// The longest time that a bucket may take to fill from its deepest debt: 4.5 years.
 pub const LONGEST_FILL: Duration = Duration::from_nanos(layout::LONGEST_FILL_NS);

@@ -71,7 +71,7 @@ impl Tokens {
         let mut inexact = false;
         let mut place = places;
         while place > 9 {
-            inexact |= rest % 10 != 0;
+            inexact |= !rest.is_multiple_of(10);
             rest /= 10;
             place -= 1;
             if rest == 0 {

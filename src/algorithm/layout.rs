@@ -15,8 +15,9 @@ pub(crate) const TIME_BITS: u32 = 59;
 /// the level's bits cleared.
 pub(crate) const SPARE_BITS: u32 = u64::BITS - TIME_BITS;
 
-/// The longest time between two uses of a bucket, and between a clock's steps back: 9.1 years.
-pub(crate) const HALF_RANGE_NS: u64 = 1 << (TIME_BITS - 1);
+/// The longest time between two uses of a bucket, and the longest step back of a clock: half the range,
+/// 9.1 years, less the longest tick, since a stamp is the start of its tick.
+pub(crate) const LONGEST_IDLE_NS: u64 = (1 << (TIME_BITS - 1)) - (1 << MAX_TICK_SHIFT);
 
 /// The longest time in which a bucket may fill from its deepest debt: 4.5 years, so that any bucket
 /// idle for half the range is full.
