@@ -244,9 +244,13 @@ impl Bucket {
         let new = Plan::new(&self.layout, quota)?;
         let mut turn = self.plan.turn();
         let old = self.plan();
-        self.brim.set(0);
+        if !crate::planted::keep_above_new_capacity() {
+            self.brim.set(0);
+        }
         // What has arrived so far, at the old rate, goes into the word before the rate changes.
-        self.change(now_ns, |_, level| (level, ()));
+        if !crate::planted::rerate_the_past() {
+            self.change(now_ns, |_, level| (level, ()));
+        }
         turn.publish(plan_words(&new));
         self.quota.turn().publish(quota_words(quota));
         // From here on all read the word by the new plan. Put into it what `fill` says.
@@ -255,7 +259,9 @@ impl Bucket {
             let level = fill.apply(&self.layout, &old, &new, reading.level);
             Step::Store(self.layout.store(&new, &reading, level), ())
         });
-        self.brim.set(new.brim(&self.layout));
+        if !crate::planted::keep_above_new_capacity() {
+            self.brim.set(new.brim(&self.layout));
+        }
         Ok(())
     }
 }

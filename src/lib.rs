@@ -18,6 +18,7 @@ pub mod limits;
 mod primitive;
 mod published;
 mod quota;
+#[cfg(any(feature = "tsc", flowgate_loom))]
 mod seqlock;
 mod tokens;
 

@@ -26,16 +26,22 @@ planted! {
     load_then_store = 0;
     /// A stamp in the future is subtracted with wrapping arithmetic, as if it were ages ago.
     wrapping_elapsed = 1;
-    /// A refund goes above the capacity.
+    /// A refund goes above the capacity, and nothing cuts it.
     refund_above_capacity = 2;
     /// The plan is read without checking that it did not change meanwhile.
     torn_read = 3;
-    /// A change of quota leaves the level above the new capacity.
+    /// A change of quota leaves the level, and what the fast path allows, above the new capacity.
     keep_above_new_capacity = 4;
     /// A charge below the floor wraps around.
     charge_below_floor = 5;
     /// `consume_up_to` returns what it was asked for and takes what is there.
     promise_more_than_taken = 6;
+    /// A line of the clock is read without checking that it did not change meanwhile.
+    half_written = 7;
+    /// A writer goes on although another has the turn.
+    take_anothers_turn = 8;
+    /// The rate changes before what has arrived is put into the word.
+    rerate_the_past = 9;
 }
 
 /// The switch, one per thread that runs models.
@@ -44,9 +50,25 @@ pub mod control {
     extern crate std;
 
     // Not loom's atomic: the switch is not part of the model.
+    use std::cell::Cell;
     use std::sync::atomic::{AtomicU32, Ordering};
+    use std::thread_local;
 
     static PLANTED: AtomicU32 = AtomicU32::new(0);
+
+    thread_local! {
+        // loom runs all threads of a model on one thread of the process.
+        static TRACK_LOADS: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// Switches the models of this thread to loads that loom keeps track of: see `src/primitive.rs`.
+    pub fn track_loads(on: bool) {
+        TRACK_LOADS.set(on);
+    }
+
+    pub(crate) fn loads_are_tracked() -> bool {
+        TRACK_LOADS.get()
+    }
 
     /// Switches on the bugs in `bits`, and all others off, for the whole process.
     pub fn plant(bits: u32) {
@@ -55,5 +77,29 @@ pub mod control {
 
     pub(crate) fn is_planted(bit: u32) -> bool {
         PLANTED.load(Ordering::SeqCst) & (1 << bit) != 0
+    }
+}
+
+/// The clock's sequence lock, which no public type reaches without a processor's counter.
+#[cfg(flowgate_loom)]
+#[derive(Debug)]
+pub struct TwoWords(crate::seqlock::Seqlock<2>);
+
+#[cfg(flowgate_loom)]
+impl TwoWords {
+    pub fn zeroed() -> Self {
+        Self(crate::seqlock::Seqlock::zeroed())
+    }
+
+    pub fn try_read(&self) -> Option<[u64; 2]> {
+        self.0.try_read()
+    }
+
+    /// Adds one to both, unless somebody else is writing.
+    pub fn try_add_one(&self) -> bool {
+        let Some(mut turn) = self.0.try_turn() else { return false };
+        let [one, two] = turn.read();
+        turn.write([one.wrapping_add(1), two.wrapping_add(1)]);
+        true
     }
 }

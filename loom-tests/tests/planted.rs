@@ -1,0 +1,31 @@
+//! Every planted bug is caught by a model. Run on one thread: the switch is the process's.
+#![cfg(flowgate_loom)]
+
+use flowgate::planted::{ALL, control::plant};
+
+fn catches(bug: &str, model: fn()) {
+    let (_, bit) = ALL.iter().find(|(name, _)| *name == bug).expect("a planted bug of that name");
+    plant(1 << bit);
+    let outcome = std::panic::catch_unwind(model);
+    plant(0);
+    assert!(outcome.is_err(), "the model did not catch {bug}");
+}
+
+macro_rules! catches {
+    ($($test:ident: $bug:ident by $model:ident;)*) => {
+        $(#[test] fn $test() { catches(stringify!($bug), loom_tests::$model); })*
+    };
+}
+
+catches! {
+    catches_load_then_store: load_then_store by two_consume_one;
+    catches_wrapping_elapsed: wrapping_elapsed by a_stalled_reader_mints_nothing;
+    catches_refund_above_capacity: refund_above_capacity by refund_never_fills_above_the_capacity;
+    catches_torn_read: torn_read by a_quota_is_never_torn;
+    catches_keep_above_new_capacity: keep_above_new_capacity by a_lowered_quota_holds_from_then_on;
+    catches_charge_below_floor: charge_below_floor by charge_and_consume_add_up;
+    catches_promise_more_than_taken: promise_more_than_taken by consume_up_to_shares_what_there_is;
+    catches_half_written: half_written by words_are_read_as_they_were_written;
+    catches_take_anothers_turn: take_anothers_turn by two_changes_take_turns;
+    catches_rerate_the_past: rerate_the_past by a_raised_rate_is_not_counted_for_the_past;
+}
