@@ -48,8 +48,9 @@ impl Plan {
         let lowest_to_full = layout.zero.saturating_add(capacity_units);
         let full_after_ns = rate.time_to_credit(0, lowest_to_full).saturating_add(1);
         if full_after_ns > LONGEST_FILL_NS {
-            let tokens = Tokens::from_units(lowest_to_full, layout.units_per_token);
-            let seconds = fill_ns(quota, tokens.to_nanos()).div_ceil(1_000_000_000);
+            let units = layout.debt_units.saturating_add(capacity_units);
+            let nanos = Tokens::from_units(units, layout.units_per_token).to_nanos();
+            let seconds = fill_ns(quota, nanos).div_ceil(1_000_000_000);
             return Err(QuotaError::FillTooSlow {
                 seconds: u64::try_from(seconds).unwrap_or(u64::MAX),
             });
