@@ -1,5 +1,45 @@
-//! A lock-free rate limiter for the hottest request path: it never grants more than capacity + rate ×
-//! time.
+//! A lock-free rate limiter for the hottest request path: **it never grants more than capacity + rate ×
+//! time.**
+//!
+//! ```
+//! # #[cfg(feature = "std")] {
+//! use flowgate::{Quota, TokenBucket};
+//!
+//! // 100 requests a second on average, up to 20 at once.
+//! let limiter = TokenBucket::new(Quota::per_second(100).burst(20))?;
+//!
+//! match limiter.try_consume(1) {
+//!     Ok(granted) => println!("go, {} left", granted.remaining().whole()),
+//!     Err(denied) => println!("wait {:?}", denied.retry_after()), // None: never, the cost is above the burst
+//! }
+//! # }
+//! # Ok::<(), flowgate::QuotaError>(())
+//! ```
+//!
+//! A bucket is one atomic word, changed by compare-and-swap: 10 ns a decision, which is what it takes to
+//! read the time. Share it by reference or in an `Arc`.
+//!
+//! * [`Quota`]: how much may pass. `"100/s burst 20".parse()` reads one.
+//! * [`TokenBucket`]: the limiter, with its guarantees as numbers.
+//! * [`Denied`]: not yet, and how long to wait; or never.
+//! * [`Tokens`]: an exact amount, for costs such as 0.5.
+//! * [`SystemClock`] and the others: where the time comes from. Every call has a twin `*_at` that is given
+//!   the time.
+//!
+//! # Features
+//!
+//! | feature | on by default | what for |
+//! |---|---|---|
+//! | `std` | yes | clocks that ask the operating system, and `TokenBucket::new` |
+//! | `tsc` | yes | [`SystemClock`] reads the processor's counter: 10 ns in place of 25 ns |
+//! | `coarse` | no | `CoarseClock`: Linux's coarse clock, 2 ns |
+//! | `serde` | no | [`Quota`] and [`Tokens`] as text in configuration files |
+//! | `portable-atomic` | no | targets without 64-bit atomics |
+//!
+//! Without default features the crate is `no_std`, allocates nothing, and is given the time.
+//!
+//! There is no `unsafe` in it. Nothing panics on input: what cannot be kept is refused, with a sentence that
+//! names the field and the limit, when a limiter is built.
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -28,6 +68,14 @@ mod tokens;
 pub mod planted;
 #[cfg(not(flowgate_loom))]
 mod planted;
+
+/// How it is made, and why.
+#[doc = include_str!("../docs/design.md")]
+pub mod design {}
+
+/// What a caller may assume of memory.
+#[doc = include_str!("../docs/orderings.md")]
+pub mod orderings {}
 
 pub use builder::Builder;
 #[cfg(all(feature = "coarse", target_os = "linux"))]

@@ -1,5 +1,4 @@
-//! The largest and smallest of everything, as numbers. `docs/limits.md` explains them.
-
+#![doc = include_str!("../docs/limits.md")]
 use core::time::Duration;
 
 use crate::algorithm::layout;
