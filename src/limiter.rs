@@ -514,7 +514,6 @@ pub(crate) fn make<C: Clock>(
 /// # Ok::<(), flowgate::QuotaError>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
-#[must_use = "a denial is an error, a grant says what is left"]
 pub struct Granted<'a> {
     grant: Grant<'a>,
 }

@@ -117,19 +117,16 @@ impl Layout {
                 continue;
             }
             for places in room.places_to_try().rev() {
-                for tick_shift in 0..=tick_limit_shift {
-                    if let Some(layout) = room.fit(headroom, places, tick_shift) {
-                        return Ok(layout);
-                    }
+                if let Some(needs) = room.needs(headroom, places)
+                    && let Some(layout) = needs.fit(0..=tick_limit_shift)
+                {
+                    return Ok(layout);
                 }
             }
         }
-        for tick_shift in tick_limit_shift..=MAX_TICK_SHIFT {
-            if let Some(layout) = room.fit(1, room.places.unwrap_or(0), tick_shift) {
-                return Ok(layout);
-            }
-        }
-        Err(room.why_not())
+        room.needs(1, room.places.unwrap_or(0))
+            .and_then(|needs| needs.fit(tick_limit_shift..=MAX_TICK_SHIFT))
+            .ok_or_else(|| room.why_not())
     }
 }
 
@@ -149,33 +146,19 @@ impl Room {
         limit_ns.max(1).ilog2().min(MAX_TICK_SHIFT)
     }
 
-    /// The layout with this headroom, unit and tick, if everything has room in it.
-    fn fit(&self, headroom: u64, places: u32, tick_shift: u32) -> Option<Layout> {
+    /// What must have room, in units of this many decimal places.
+    fn needs(&self, headroom: u64, places: u32) -> Option<Needs> {
         let units_per_token = 10_u64.checked_pow(places).filter(|_| places <= MAX_PLACES)?;
         let largest = self.largest.unwrap_or(self.quota);
         let capacity = self.quota.capacity().max(largest.capacity());
         let capacity_units = units_floor(capacity, units_per_token).checked_mul(headroom.into())?;
-        let rate = faster(&self.quota, &largest, units_per_token)?;
-        let rate = Rate::from_ratio(rate.0.checked_mul(headroom.into())?, rate.1)?;
+        let (units, ns) = faster(&self.quota, &largest, units_per_token)?;
+        let rate = Rate::from_ratio(units.checked_mul(headroom.into())?, ns)?;
         let debt_units = match self.debt {
             Some(debt) => debt.to_units_ceil(units_per_token).into(),
             None => capacity_units.min(self.affordable_debt_units(units_per_token)),
         };
-        let tick_units = (rate.raw() << tick_shift).checked_shr(64)?.checked_add(1)?;
-        // One pattern, all zeros, is the dead mark.
-        let zero = debt_units.checked_add(tick_units)?.checked_add(1)?;
-        let patterns = zero.checked_add(capacity_units)?.checked_add(1)?;
-        if patterns > 1 << level_bits(tick_shift) {
-            return None;
-        }
-        Some(Layout {
-            level_mask: (1_u64 << level_bits(tick_shift)).wrapping_sub(1),
-            units_per_token,
-            zero: u64::try_from(zero).ok()?,
-            debt_units: u64::try_from(debt_units).ok()?,
-            largest_capacity_units: u64::try_from(capacity_units).ok()?,
-            largest_rate: rate,
-        })
+        Some(Needs { units_per_token, capacity_units, debt_units, rate })
     }
 
     /// The debt that the quota repays within half of what a bucket may take to fill.
@@ -193,7 +176,7 @@ impl Room {
     fn why_not(&self) -> QuotaError {
         let largest_quota = self.largest.unwrap_or(self.quota);
         let fits = |room: &Self, places| {
-            (0..=MAX_TICK_SHIFT).any(|tick_shift| room.fit(1, places, tick_shift).is_some())
+            room.needs(1, places).is_some_and(|needs| needs.fit(0..=MAX_TICK_SHIFT).is_some())
         };
         if let Some(places) = self.places {
             let open = Self { places: None, ..*self };
@@ -230,6 +213,41 @@ impl Room {
     }
 }
 
+/// What a word must have room for, in units.
+struct Needs {
+    units_per_token: u64,
+    capacity_units: u128,
+    debt_units: u128,
+    rate: Rate,
+}
+
+impl Needs {
+    /// The layout with the finest of these ticks that leaves room for all levels.
+    fn fit(&self, tick_shifts: core::ops::RangeInclusive<u32>) -> Option<Layout> {
+        tick_shifts.into_iter().find_map(|tick_shift| self.fit_tick(tick_shift))
+    }
+
+    fn fit_tick(&self, tick_shift: u32) -> Option<Layout> {
+        // rate × 2^tick_shift, of which the low 64 bits are fraction.
+        let tick_units =
+            self.rate.raw().checked_shr(64_u32.saturating_sub(tick_shift))?.checked_add(1)?;
+        // One pattern, all zeros, is the dead mark.
+        let zero = self.debt_units.checked_add(tick_units)?.checked_add(1)?;
+        let patterns = zero.checked_add(self.capacity_units)?.checked_add(1)?;
+        if patterns > 1 << level_bits(tick_shift) {
+            return None;
+        }
+        Some(Layout {
+            level_mask: (1_u64 << level_bits(tick_shift)).wrapping_sub(1),
+            units_per_token: self.units_per_token,
+            zero: u64::try_from(zero).ok()?,
+            debt_units: u64::try_from(self.debt_units).ok()?,
+            largest_capacity_units: u64::try_from(self.capacity_units).ok()?,
+            largest_rate: self.rate,
+        })
+    }
+}
+
 /// The quota's rate in units per nanosecond, as a ratio below 2^126 on both sides.
 pub(crate) fn rate_ratio(quota: &Quota, units_per_token: u64) -> Option<(u128, u128)> {
     let nanos_per_unit = u128::from(NANOS_PER_TOKEN).checked_div(units_per_token.into())?;
@@ -239,6 +257,9 @@ pub(crate) fn rate_ratio(quota: &Quota, units_per_token: u64) -> Option<(u128, u
 
 /// The larger of two rates.
 fn faster(one: &Quota, other: &Quota, units_per_token: u64) -> Option<(u128, u128)> {
+    if (one.tokens(), one.period()) == (other.tokens(), other.period()) {
+        return rate_ratio(one, units_per_token);
+    }
     let (one, other) = (rate_ratio(one, units_per_token)?, rate_ratio(other, units_per_token)?);
     let one_rate = Rate::from_ratio(one.0, one.1)?;
     let other_rate = Rate::from_ratio(other.0, other.1)?;
