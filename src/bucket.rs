@@ -4,7 +4,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::algorithm::{Layout, Plan, Rate, Room, Wait};
 use crate::cell::{Cell, Step};
-use crate::error::{Denied, Never, NotYet, QuotaError};
+use crate::error::QuotaError;
 use crate::fill::Fill;
 use crate::published::Published;
 use crate::quota::Quota;
@@ -32,13 +32,16 @@ pub(crate) struct Grant<'a> {
     now_ns: u64,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Granted,
-    Denied,
-    /// Denied, but perhaps only because the time that was given is earlier than that of others who took
-    /// tokens first: see [`TokenBucket::try_consume`](crate::TokenBucket::try_consume).
-    DeniedAsOfBefore,
+/// What became of a cost.
+#[derive(Clone, Copy)]
+pub(crate) enum Taken {
+    /// It was taken, and left this word.
+    Granted { left: u64 },
+    /// It is not there. `hasty` tells that this may be so only because the time that was given is
+    /// earlier than that of others who took tokens first.
+    NotYet { wait: Wait, hasty: bool },
+    /// It is above the capacity.
+    Never { capacity_units: u64 },
 }
 
 impl Bucket {
@@ -102,70 +105,57 @@ impl Bucket {
             .then(|| self.layout.wait(&plan, self.word.load(), now_ns, wanted))
     }
 
-    /// Takes `cost_units`, deciding on the word `seen` first. Returns the new word, or the one that a
-    /// denial was decided on.
+    /// Takes `cost_units`, deciding on the word `seen` first.
     #[inline(always)]
-    pub(crate) fn take(&self, seen: u64, cost_units: u64, now_ns: u64) -> (Outcome, u64) {
+    pub(crate) fn take(&self, seen: u64, cost_units: u64, now_ns: u64) -> Taken {
         let wanted = self.layout.zero.saturating_add(cost_units);
         let mut word = seen;
         while self.layout.holds_in_place(word, now_ns, wanted, self.brim.load()) {
-            let less = word.wrapping_sub(cost_units);
-            match self.word.replace(word, less) {
-                Ok(()) => return (Outcome::Granted, less),
+            let left = word.wrapping_sub(cost_units);
+            match self.word.replace(word, left) {
+                Ok(()) => return Taken::Granted { left },
                 Err(newer) => word = newer,
             }
         }
         match self.take_slow(word, cost_units, now_ns) {
-            (Outcome::Denied, word) if word != seen => (Outcome::DeniedAsOfBefore, word),
-            decided => decided,
+            Taken::NotYet { wait, .. } if word != seen => Taken::NotYet { wait, hasty: true },
+            taken => taken,
         }
     }
 
     /// Takes `cost_units` where that is not one subtraction: in a new tick, out of a full bucket, and out
     /// of one that may hold too little.
     #[inline(never)]
-    fn take_slow(&self, seen: u64, cost_units: u64, now_ns: u64) -> (Outcome, u64) {
+    fn take_slow(&self, seen: u64, cost_units: u64, now_ns: u64) -> Taken {
         let wanted = self.layout.zero.saturating_add(cost_units);
-        let (outcome, decided_on) = self.word.update(seen, |word| {
+        let mut word = seen;
+        loop {
             // Read anew each time round: if the word changed, the quota may have.
             let plan = self.plan();
             let reading = self.layout.read(&plan, word, now_ns);
-            if reading.level >= wanted {
-                let level = reading.level.wrapping_sub(cost_units);
-                let less = self.layout.store(&plan, &reading, level);
-                return Step::Store(less, Ok(less));
+            if reading.level < wanted {
+                if cost_units > plan.capacity_units {
+                    return Taken::Never { capacity_units: plan.capacity_units };
+                }
+                let missing = wanted.wrapping_sub(reading.level);
+                return Taken::NotYet {
+                    wait: self.layout.wait(&plan, word, now_ns, wanted),
+                    hasty: word != seen || plan.rate.credits_in_a_microsecond(missing),
+                };
             }
-            let missing = wanted.wrapping_sub(reading.level);
-            Step::Keep(Err(plan.rate.credits_in_a_microsecond(missing)))
-        });
-        match outcome {
-            Ok(less) => (Outcome::Granted, less),
-            Err(true) => (Outcome::DeniedAsOfBefore, decided_on),
-            Err(false) => (Outcome::Denied, decided_on),
+            let level = reading.level.wrapping_sub(cost_units);
+            let left = self.layout.store(&plan, &reading, level);
+            match self.word.replace(word, left) {
+                Ok(()) => return Taken::Granted { left },
+                Err(newer) => word = newer,
+            }
         }
     }
 
-    /// The grant that left `word`.
+    /// The grant that left the word `left`.
     #[inline]
-    pub(crate) fn grant(&self, word: u64, now_ns: u64) -> Grant<'_> {
-        Grant { bucket: self, word, now_ns }
-    }
-
-    /// The denial of `cost`, decided on `word`.
-    #[inline]
-    pub(crate) fn denial(&self, word: u64, cost: Tokens, now_ns: u64) -> Denied {
-        let plan = self.plan();
-        let cost_units = self.units(cost);
-        if cost_units > plan.capacity_units {
-            return Denied::Never(self.never(cost, plan.capacity_units));
-        }
-        let wanted = self.layout.zero.wrapping_add(cost_units);
-        Denied::NotYet(NotYet { wait: self.layout.wait(&plan, word, now_ns, wanted) })
-    }
-
-    #[cold]
-    fn never(&self, cost: Tokens, capacity_units: u64) -> Never {
-        Never { cost, capacity: self.tokens(capacity_units) }
+    pub(crate) fn grant(&self, left: u64, now_ns: u64) -> Grant<'_> {
+        Grant { bucket: self, word: left, now_ns }
     }
 
     pub(crate) fn take_up_to(&self, seen: u64, max: u64, now_ns: u64) -> u64 {
@@ -257,7 +247,7 @@ impl Bucket {
         self.word.update(self.word.load(), |word| {
             let reading = self.layout.read(&old, word, now_ns);
             let level = fill.apply(&self.layout, &old, &new, reading.level);
-            Step::Store(self.layout.store(&new, &reading, level), ())
+            Step::Store(self.layout.restate(&new, &reading, level), ())
         });
         if !crate::planted::keep_above_new_capacity() {
             self.brim.set(new.brim(&self.layout));

@@ -4,10 +4,10 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::algorithm::{Layout, Room, Wait};
-use crate::bucket::{Bucket, Grant, Outcome};
+use crate::bucket::{Bucket, Grant, Taken};
 use crate::builder::Builder;
 use crate::clock::{Clock, SystemClock};
-use crate::error::{Denied, QuotaError};
+use crate::error::{Denied, Never, NotYet, QuotaError};
 use crate::fill::Fill;
 use crate::quota::Quota;
 use crate::tokens::Tokens;
@@ -152,13 +152,13 @@ impl<C: Clock> TokenBucket<C> {
         // The word is read before the clock: then the time is later than whatever is in the word,
         // unless somebody changes the word from here on, which the compare-and-swap notices.
         let seen = self.bucket.load();
-        let now_ns = self.clock.now_ns();
+        let mut now_ns = self.clock.now_ns();
         let cost_units = self.bucket.units(cost);
-        let (mut outcome, mut word) = self.bucket.take(seen, cost_units, now_ns);
-        if outcome == Outcome::DeniedAsOfBefore {
-            (outcome, word) = self.take_as_of_now(cost_units);
+        let mut taken = self.bucket.take(seen, cost_units, now_ns);
+        if let Taken::NotYet { hasty: true, .. } = taken {
+            (taken, now_ns) = self.take_at_a_later_time(cost_units);
         }
-        self.answer(outcome, word, cost, now_ns)
+        self.answer(taken, cost, now_ns)
     }
 
     /// Decides once more, at a later time.
@@ -168,23 +168,21 @@ impl<C: Clock> TokenBucket<C> {
     /// could so be granted nine. The same holds by nanoseconds for a processor that reads its counter
     /// before an earlier load is done, hence also after a near miss.
     #[cold]
-    fn take_as_of_now(&self, cost_units: u64) -> (Outcome, u64) {
+    fn take_at_a_later_time(&self, cost_units: u64) -> (Taken, u64) {
         let seen = self.bucket.load();
-        self.bucket.take(seen, cost_units, self.clock.now_ns())
+        let now_ns = self.clock.now_ns();
+        (self.bucket.take(seen, cost_units, now_ns), now_ns)
     }
 
     #[inline(always)]
-    fn answer(
-        &self,
-        outcome: Outcome,
-        word: u64,
-        cost: Tokens,
-        now_ns: u64,
-    ) -> Result<Granted<'_>, Denied> {
-        if outcome == Outcome::Granted {
-            return Ok(Granted { grant: self.bucket.grant(word, now_ns) });
+    fn answer(&self, taken: Taken, cost: Tokens, now_ns: u64) -> Result<Granted<'_>, Denied> {
+        match taken {
+            Taken::Granted { left } => Ok(Granted { grant: self.bucket.grant(left, now_ns) }),
+            Taken::NotYet { wait, .. } => Err(Denied::NotYet(NotYet { wait })),
+            Taken::Never { capacity_units } => {
+                Err(Denied::Never(Never { cost, capacity: self.bucket.tokens(capacity_units) }))
+            }
         }
-        Err(self.bucket.denial(word, cost, now_ns))
     }
 
     /// [`try_consume`](Self::try_consume) at `now_ns` on the limiter's clock.
@@ -211,8 +209,8 @@ impl<C: Clock> TokenBucket<C> {
         now_ns: u64,
     ) -> Result<Granted<'_>, Denied> {
         let cost = cost.into();
-        let (outcome, word) = self.bucket.take(self.bucket.load(), self.bucket.units(cost), now_ns);
-        self.answer(outcome, word, cost, now_ns)
+        let taken = self.bucket.take(self.bucket.load(), self.bucket.units(cost), now_ns);
+        self.answer(taken, cost, now_ns)
     }
 
     /// Takes one token if it is available now. The short form of [`try_consume`](Self::try_consume).

@@ -76,8 +76,9 @@ pub(crate) struct Reading {
     /// The level now, not above the capacity, plus [`Layout::zero`].
     pub(crate) level: u64,
     pub(crate) now_ns: u64,
-    /// The start of the stored tick.
+    /// The start of the stored tick, and the credit since.
     stored_from_ns: u64,
+    since_units: u64,
     /// The stored tick starts after `now_ns`.
     ahead: bool,
 }
@@ -112,28 +113,43 @@ impl Layout {
                 level: stored_level.min(capacity),
                 now_ns,
                 stored_from_ns: now_ns.wrapping_add(ahead_ns),
+                since_units: 0,
                 ahead,
             };
         }
         let since_ns = since >> SPARE_BITS;
         let stored_from_ns = now_ns.wrapping_sub(since_ns);
+        let since_units = plan.rate.credit(stored_from_ns, since_ns);
         let level = if since_ns >= plan.full_after_ns {
             capacity
         } else {
             // At most what fills the deepest debt: no overflow.
-            stored_level.wrapping_add(plan.rate.credit(stored_from_ns, since_ns)).min(capacity)
+            stored_level.wrapping_add(since_units).min(capacity)
         };
-        Reading { level, now_ns, stored_from_ns, ahead }
+        Reading { level, now_ns, stored_from_ns, since_units, ahead }
     }
 
-    /// The word with a new level at the time of a reading.
+    /// The word with a new level at the time of a reading, to be read by the plan it was read by.
     #[inline]
     pub(crate) fn store(&self, plan: &Plan, reading: &Reading, level: u64) -> u64 {
+        let now_ns = reading.now_ns;
         if reading.ahead {
             // The tick has not begun, so nothing has been credited in it.
             return self.stamp(reading.stored_from_ns) | level;
         }
-        self.word_at(plan, reading.now_ns, level)
+        if now_ns.wrapping_sub(reading.stored_from_ns) == self.in_tick_ns(now_ns) {
+            // The stored tick is the present one: what was credited is known.
+            return self.stamp(now_ns) | level.wrapping_sub(reading.since_units);
+        }
+        self.word_at(plan, now_ns, level)
+    }
+
+    /// The word with a new level at the time of a reading, to be read by another plan.
+    pub(crate) fn restate(&self, new: &Plan, reading: &Reading, level: u64) -> u64 {
+        if reading.ahead {
+            return self.stamp(reading.stored_from_ns) | level;
+        }
+        self.word_at(new, reading.now_ns, level)
     }
 
     /// Tells whether the word, as it is stored, holds `wanted` (a cost plus `zero`) in the present tick

@@ -39,6 +39,10 @@ impl Default for InstantClock {
 impl Clock for InstantClock {
     #[inline]
     fn now_ns(&self) -> u64 {
-        u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        let elapsed = self.origin.elapsed();
+        elapsed
+            .as_secs()
+            .saturating_mul(1_000_000_000)
+            .saturating_add(elapsed.subsec_nanos().into())
     }
 }
