@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+source "$(dirname "$0")/preamble.sh"
+checks "the library builds without a warning with every combination of features"
+
+# Past this many features, combinations of more than two are left out, but for all of them together.
+readonly most_for_all_combinations=6
+
+mapfile -t features < <(
+    cargo metadata --locked --no-deps --format-version 1 |
+        grep -o '"features":{[^}]*}' | grep -o '"[^"]*":\[' | tr -d '":[' | grep -vx default | sort -u
+)
+count=${#features[@]}
+((count > 0)) || fails "cargo metadata names no feature"
+
+built=0
+for ((bits = 0; bits < 1 << count; bits++)); do
+    chosen=()
+    for ((at = 0; at < count; at++)); do
+        ((bits >> at & 1)) && chosen+=("${features[at]}")
+    done
+    if ((count > most_for_all_combinations && ${#chosen[@]} > 2 && ${#chosen[@]} < count)); then
+        continue
+    fi
+    list=$(IFS=,; echo "${chosen[*]-}")
+    # clippy and not check: its `-D warnings` is for this package alone, and rebuilds no dependency.
+    cargo clippy --locked --quiet --lib --no-default-features --features "$list" -- -D warnings ||
+        fails "features \"$list\" do not build"
+    built=$((built + 1))
+done
+
+passes "$built combinations of ${features[*]}"
