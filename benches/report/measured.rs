@@ -1,0 +1,125 @@
+//! What criterion measured, read from its files.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+/// Which benchmark: `path/threads/row`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Id {
+    pub(crate) path: String,
+    pub(crate) threads: usize,
+    pub(crate) row: String,
+}
+
+impl Id {
+    pub(crate) fn new(path: &str, threads: usize, row: &str) -> Self {
+        Self { path: path.into(), threads, row: row.into() }
+    }
+}
+
+/// All rounds of all benchmarks: the median nanoseconds per call of each.
+pub(crate) struct Measured {
+    rounds: Vec<BTreeMap<Id, f64>>,
+}
+
+/// One number per round.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spread {
+    pub(crate) lowest: f64,
+    pub(crate) median: f64,
+    pub(crate) highest: f64,
+}
+
+impl Measured {
+    /// Reads each folder as one round.
+    pub(crate) fn read(folders: &[PathBuf]) -> Result<Self, String> {
+        let mut rounds = Vec::new();
+        for folder in folders {
+            let mut round = BTreeMap::new();
+            read_below(folder, &mut round)?;
+            if round.is_empty() {
+                return Err(format!(
+                    "there are no results in {}: run ci/bench-report.sh, or `cargo bench` first",
+                    folder.display()
+                ));
+            }
+            rounds.push(round);
+        }
+        Ok(Self { rounds })
+    }
+
+    pub(crate) fn rounds(&self) -> usize {
+        self.rounds.len()
+    }
+
+    /// All that was measured, in any round.
+    pub(crate) fn ids(&self) -> Vec<&Id> {
+        let mut ids: Vec<_> = self.rounds.iter().flat_map(BTreeMap::keys).collect();
+        ids.sort();
+        ids.dedup();
+        ids
+    }
+
+    /// The nanoseconds per call; `None` if it was not measured.
+    pub(crate) fn ns(&self, id: &Id) -> Option<Spread> {
+        spread(self.rounds.iter().filter_map(|round| round.get(id).copied()).collect())
+    }
+
+    /// The time of the one by the time of the other.
+    ///
+    /// It is taken within each round, where the two were measured moments apart: if the machine is
+    /// faster in one round than in the next, the ratio does not notice.
+    pub(crate) fn ratio(&self, one: &Id, other: &Id) -> Option<Spread> {
+        let ratio = |round: &BTreeMap<Id, f64>| Some(round.get(one)? / round.get(other)?);
+        spread(self.rounds.iter().filter_map(ratio).collect())
+    }
+}
+
+fn spread(mut numbers: Vec<f64>) -> Option<Spread> {
+    numbers.sort_by(f64::total_cmp);
+    let (lowest, highest) = (*numbers.first()?, *numbers.last()?);
+    let half = numbers.len() / 2;
+    let upper = numbers[half];
+    let median = if numbers.len().is_multiple_of(2) {
+        f64::midpoint(numbers[half - 1], upper)
+    } else {
+        upper
+    };
+    Some(Spread { lowest, median, highest })
+}
+
+/// Collects every `new/benchmark.json` with the `estimates.json` beside it.
+fn read_below(folder: &Path, round: &mut BTreeMap<Id, f64>) -> Result<(), String> {
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
+    for entry in entries.flatten() {
+        let below = entry.path();
+        let name = below.join("benchmark.json");
+        if entry.file_name() == "new" && name.is_file() {
+            let id = id(&read_json(&name)?).ok_or_else(|| not_understood(&name))?;
+            let estimates = below.join("estimates.json");
+            let median_ns = read_json(&estimates)?["median"]["point_estimate"].as_f64();
+            round.insert(id, median_ns.ok_or_else(|| not_understood(&estimates))?);
+        } else if below.is_dir() {
+            read_below(&below, round)?;
+        }
+    }
+    Ok(())
+}
+
+/// The group is `path/threads`, the function is the row.
+fn id(benchmark: &Value) -> Option<Id> {
+    let (path, threads) = benchmark["group_id"].as_str()?.rsplit_once('/')?;
+    Some(Id::new(path, threads.parse().ok()?, benchmark["function_id"].as_str()?))
+}
+
+fn read_json(file: &Path) -> Result<Value, String> {
+    let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    serde_json::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+fn not_understood(file: &Path) -> String {
+    format!("{} is not what a benchmark called `path/threads/row` leaves", file.display())
+}

@@ -1,0 +1,109 @@
+//! What the benchmarks are called on the page, and which rows are compared with which.
+//!
+//! A benchmark is called `path/threads/row`. One that measures something new adds its path and its rows
+//! here, and what it must reach in `targets.rs`.
+
+/// A way through a limiter.
+pub(crate) struct Path {
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) about: &'static str,
+    /// The row that the others are compared with.
+    pub(crate) yardstick: &'static str,
+}
+
+/// In the order of the page.
+pub(crate) const PATHS: &[Path] = &[
+    Path {
+        name: "allowed",
+        title: "Allowed",
+        about: "One bucket of 4,000,000,000 tokens that gains 1,000,000 a second. It starts half full \
+                and neither runs dry nor fills up: every call takes a token.",
+        yardstick: "flowgate",
+    },
+    Path {
+        name: "full",
+        title: "Always full",
+        about: "One bucket that gains 1,000,000,000 tokens a second, more than calls can take: it is full \
+                at each call.",
+        yardstick: "flowgate",
+    },
+    Path {
+        name: "denied",
+        title: "Denied",
+        about: "One bucket of one token an hour, which is gone: every call is denied.",
+        yardstick: "flowgate",
+    },
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Ours,
+    Rival,
+    /// Not a limiter: what a limiter cannot do without.
+    Floor,
+}
+
+/// What is measured.
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    pub(crate) label: &'static str,
+    /// Where it has the time from.
+    pub(crate) clock: &'static str,
+    pub(crate) kind: Kind,
+    /// Our row with a clock as good, to compare like with like.
+    pub(crate) like: Option<&'static str>,
+}
+
+const fn ours(name: &'static str, label: &'static str, clock: &'static str) -> Row {
+    Row { name, label, clock, kind: Kind::Ours, like: None }
+}
+
+const fn rival(
+    name: &'static str,
+    label: &'static str,
+    clock: &'static str,
+    like: &'static str,
+) -> Row {
+    Row { name, label, clock, kind: Kind::Rival, like: Some(like) }
+}
+
+const fn floor(name: &'static str, label: &'static str) -> Row {
+    Row { name, label, clock: "", kind: Kind::Floor, like: None }
+}
+
+pub(crate) const ROWS: &[Row] = &[
+    ours("flowgate", "flowgate", "TSC"),
+    ours("flowgate_coarse", "flowgate, CoarseClock", "coarse"),
+    ours("flowgate_instant", "flowgate, InstantClock", "Instant"),
+    ours("flowgate_at", "flowgate, try_consume_at", "given"),
+    rival("governor", "governor, QuantaClock", "TSC", "flowgate"),
+    rival("governor_upkeep", "governor, QuantaUpkeepClock", "coarse", "flowgate_coarse"),
+    rival("better_bucket", "better-bucket", "Instant", "flowgate_instant"),
+    rival("better_bucket_at", "better-bucket, try_acquire_at", "given", "flowgate_at"),
+    rival("ratelimit", "ratelimit", "Instant", "flowgate_instant"),
+    rival("std_mutex", "std mutex", "Instant", "flowgate_instant"),
+    rival("std_mutex_at", "std mutex, time given", "given", "flowgate_at"),
+    rival("parking_lot_mutex", "parking_lot mutex", "Instant", "flowgate_instant"),
+    rival("parking_lot_mutex_at", "parking_lot mutex, time given", "given", "flowgate_at"),
+    floor("tsc_read", "one bare TSC read"),
+    floor("system_clock", "one read of SystemClock"),
+    floor("coarse_clock", "one read of CoarseClock"),
+    floor("cas_loop", "CAS loop on a bare AtomicU64"),
+];
+
+/// The crates that are measured, as `Cargo.lock` calls them.
+pub(crate) const CRATES: &[&str] = &["governor", "better-bucket", "ratelimit", "parking_lot"];
+
+/// What a benchmark's name means, or what to do about it.
+pub(crate) fn row(name: &str) -> Result<&'static Row, String> {
+    ROWS.iter()
+        .find(|row| row.name == name)
+        .ok_or_else(|| format!("nothing is known of the row `{name}`: add it to ROWS in names.rs"))
+}
+
+pub(crate) fn path(name: &str) -> Result<&'static Path, String> {
+    PATHS.iter().find(|path| path.name == name).ok_or_else(|| {
+        format!("nothing is known of the path `{name}`: add it to PATHS in names.rs")
+    })
+}

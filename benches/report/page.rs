@@ -1,0 +1,183 @@
+//! The page: targets, where we lose, and a table for each path and number of threads.
+
+use std::fmt::{self, Write};
+
+use crate::chart::Chart;
+use crate::machine;
+use crate::measured::{Id, Measured, Spread};
+use crate::names::{self, Kind, PATHS, Path, Row};
+use crate::targets::TARGETS;
+
+/// Fairness, and how to read the numbers: words, not measurements.
+const NOTES: &str = include_str!("notes.md");
+
+pub(crate) fn write(measured: &Measured, charts: &[Chart]) -> Result<String, String> {
+    let tables = tables(measured)?;
+    let mut page = String::new();
+    // Writing into a string does not fail.
+    compose(&mut page, measured, &tables, charts).map_err(|error| error.to_string())?;
+    Ok(page)
+}
+
+/// One path at one number of threads.
+struct Table {
+    path: &'static Path,
+    threads: usize,
+    /// The fastest first.
+    lines: Vec<Line>,
+}
+
+struct Line {
+    row: &'static Row,
+    ns: Spread,
+    /// Its time by the yardstick's.
+    to_yardstick: Option<f64>,
+    /// Its time by that of our row with a clock as good.
+    to_like: Option<Spread>,
+}
+
+impl Line {
+    /// Its time by that of our row with a clock as good, if it takes less. What would be shown as 1.00
+    /// is a draw.
+    fn beats_us_by(&self) -> Option<Spread> {
+        self.to_like.filter(|ratio| self.row.kind == Kind::Rival && ratio.median < 0.995)
+    }
+}
+
+fn tables(measured: &Measured) -> Result<Vec<Table>, String> {
+    let mut tables: Vec<Table> = Vec::new();
+    for id in measured.ids() {
+        let (path, row) = (names::path(&id.path)?, names::row(&id.row)?);
+        let beside = |name: &str| Id::new(path.name, id.threads, name);
+        let Some(ns) = measured.ns(id) else { continue };
+        let ratio_to = |name| measured.ratio(id, &beside(name));
+        let line = Line {
+            row,
+            ns,
+            to_yardstick: ratio_to(path.yardstick).map(|ratio| ratio.median),
+            to_like: row.like.and_then(ratio_to),
+        };
+        let same = |table: &&mut Table| (table.path.name, table.threads) == (path.name, id.threads);
+        match tables.iter_mut().find(same) {
+            Some(table) => table.lines.push(line),
+            None => tables.push(Table { path, threads: id.threads, lines: vec![line] }),
+        }
+    }
+    for table in &mut tables {
+        table.lines.sort_by(|one, other| one.ns.median.total_cmp(&other.ns.median));
+    }
+    let place = |table: &Table| PATHS.iter().position(|path| path.name == table.path.name);
+    tables.sort_by_key(|table| (place(table), table.threads));
+    Ok(tables)
+}
+
+fn compose(
+    page: &mut String,
+    measured: &Measured,
+    tables: &[Table],
+    charts: &[Chart],
+) -> fmt::Result {
+    writeln!(page, "# Performance\n")?;
+    writeln!(page, "<!-- Written by ci/bench-report.sh: do not edit. -->\n")?;
+    for sentence in machine::describe() {
+        writeln!(page, "* {sentence}")?;
+    }
+    let rounds = measured.rounds();
+    writeln!(page, "* Medians over {rounds} round{}.\n", plural(rounds))?;
+    targets(page, measured)?;
+    losses(page, tables)?;
+    for path in PATHS {
+        let mut of_path = tables.iter().filter(|table| table.path.name == path.name).peekable();
+        if of_path.peek().is_none() {
+            continue;
+        }
+        writeln!(page, "## {}\n\n{}\n", path.title, path.about)?;
+        for chart in charts.iter().filter(|chart| chart.path == path.name) {
+            writeln!(page, "![{}]({})\n", chart.title, chart.file_name)?;
+        }
+        for table in of_path {
+            write_table(page, table)?;
+        }
+    }
+    write!(page, "{NOTES}")
+}
+
+fn targets(page: &mut String, measured: &Measured) -> fmt::Result {
+    writeln!(page, "## Targets\n")?;
+    writeln!(page, "| path | target | than | measured | rounds | |\n|---|---|---|---|---|---|")?;
+    for target in TARGETS {
+        write!(page, "| {} | {} | {} | ", target.what, target.bound(), target.than_what)?;
+        match target.ratio(measured) {
+            Some(ratio) => {
+                let verdict = if target.is_met_by(ratio) { "met" } else { "**missed**" };
+                let Spread { lowest, median, highest } = ratio;
+                writeln!(page, "{median:.2} × | {lowest:.2} to {highest:.2} | {verdict} |")?;
+            }
+            None => writeln!(page, "| | not measured |")?,
+        }
+    }
+    writeln!(page)
+}
+
+fn losses(page: &mut String, tables: &[Table]) -> fmt::Result {
+    writeln!(page, "## Where flowgate loses\n")?;
+    let losses: Vec<_> = tables
+        .iter()
+        .flat_map(|table| table.lines.iter().map(move |line| (table, line)))
+        .filter_map(|(table, line)| Some((table, line.row, line.beats_us_by()?)))
+        .collect();
+    if losses.is_empty() {
+        return writeln!(page, "Nowhere in this run: no rival is faster on a clock as good.\n");
+    }
+    writeln!(page, "Rivals that are faster than flowgate on a clock as good.\n")?;
+    writeln!(page, "| path | threads | rival | its time by flowgate's | in rounds |")?;
+    writeln!(page, "|---|--:|---|--:|--:|")?;
+    for (table, row, Spread { lowest, median, highest }) in losses {
+        let (path, threads, rival) = (table.path.title, table.threads, row.label);
+        let rounds = format!("{lowest:.2} to {highest:.2}");
+        writeln!(page, "| {path} | {threads} | {rival} | {median:.2} | {rounds} |")?;
+    }
+    writeln!(page)
+}
+
+fn write_table(page: &mut String, table: &Table) -> fmt::Result {
+    writeln!(page, "### {}, {}\n", table.path.title, threads(table.threads))?;
+    writeln!(
+        page,
+        "| | clock | ns per decision | in rounds | M decisions/s | time by {0}'s | by flowgate's on a \
+         clock as good |\n|---|---|--:|--:|--:|--:|--:|",
+        table.path.yardstick,
+    )?;
+    for line in &table.lines {
+        let (Spread { lowest, median, highest }, Row { label, clock, .. }) = (line.ns, line.row);
+        let label = match line.row.kind {
+            Kind::Ours => format!("**{label}**"),
+            Kind::Floor => format!("*{label}*"),
+            Kind::Rival => (*label).to_owned(),
+        };
+        let to_yardstick = times(line.to_yardstick);
+        let to_like = match line.beats_us_by() {
+            Some(ratio) => format!("**{:.2}, faster**", ratio.median),
+            None => times(line.to_like.map(|ratio| ratio.median)),
+        };
+        let rounds = format!("{lowest:.1} to {highest:.1}");
+        let millions = 1e3 / median;
+        writeln!(
+            page,
+            "| {label} | {clock} | {median:.1} | {rounds} | {millions:.1} | {to_yardstick} | {to_like} |",
+        )?;
+    }
+    writeln!(page)
+}
+
+fn times(ratio: Option<f64>) -> String {
+    ratio.map_or(String::new(), |ratio| format!("{ratio:.2}"))
+}
+
+pub(crate) fn threads(threads: usize) -> String {
+    format!("{threads} thread{}", plural(threads))
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
