@@ -27,15 +27,16 @@ install_debian() {
         as_root=(sudo)
     fi
     echo "installing $* with apt-get"
-    "${as_root[@]}" apt-get update -qq </dev/null >/dev/null
+    "${as_root[@]}" apt-get update -qq </dev/null >/dev/null || fails "apt-get cannot update its lists"
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends "$@" </dev/null >/dev/null
+        apt-get install -y -qq --no-install-recommends "$@" </dev/null >/dev/null ||
+        fails "apt-get cannot install $*"
 }
 
 install_component() {
     command -v rustup >/dev/null || fails "cargo $1 is not here, and there is no rustup to add it"
     echo "adding the component $1 with rustup"
-    rustup --quiet component add "$1" </dev/null
+    rustup --quiet component add "$1" </dev/null || fails "rustup cannot add $1"
 }
 
 set_up() {

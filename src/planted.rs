@@ -6,6 +6,8 @@ macro_rules! planted {
     ($($(#[$doc:meta])* $name:ident = $bit:literal;)*) => {
         $(
             $(#[$doc])*
+            // Some are asked only with a feature on.
+            #[allow(dead_code)]
             #[inline(always)]
             pub(crate) fn $name() -> bool {
                 #[cfg(flowgate_loom)]

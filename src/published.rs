@@ -8,7 +8,7 @@
 //! # Memory ordering
 //!
 //! * A reader's `Acquire` load of the version pairs with the `Release` store in
-//!   [`publish`](Published::publish): whoever sees version *v* sees slot *v* as it was filled for *v*.
+//!   [`publish`](Turn::publish): whoever sees version *v* sees slot *v* as it was filled for *v*.
 //! * A reader's `Acquire` fence before its second load of the version pairs with the writer's
 //!   `Release` fence before it fills a slot: a reader that saw any word of the filling for *v* + 2
 //!   then sees at least version *v* + 1, and starts again.

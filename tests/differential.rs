@@ -1,4 +1,5 @@
 //! The one-word bucket against a bucket behind a mutex: the same decisions.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "../benches/baseline/mod.rs"]
 mod baseline;

@@ -1,4 +1,5 @@
 //! The bucket against exact arithmetic: random quotas over the whole range, random histories.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod model;
 
@@ -144,7 +145,7 @@ impl Bench {
 
     fn apply(&mut self, op: &Op, now_ns: u64) -> Result<BigInt, TestCaseError> {
         let limiter = &self.limiter;
-        let mut granted = BigInt::ZERO;
+        let granted;
         match op {
             Op::Take(cost) => {
                 let cost = cost.of(&self.quota);

@@ -1,5 +1,6 @@
 //! Bugs that other rate limiters had, each as a promise. The numbers are rows of the project's list of
 //! pitfalls; see `docs/design.md`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Barrier;
 use std::thread;

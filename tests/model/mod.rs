@@ -4,26 +4,26 @@ use flowgate::{Quota, Tokens};
 use num_bigint::BigInt;
 
 /// Billionths of a token.
-pub fn nanos(tokens: Tokens) -> BigInt {
+pub(crate) fn nanos(tokens: Tokens) -> BigInt {
     BigInt::from(tokens.whole()) * 1_000_000_000 + tokens.subsec_nanos()
 }
 
 /// The level is kept in billionths of a token × the period in nanoseconds, in which every credit is a
 /// whole number: `tokens × elapsed`.
 #[derive(Clone, Debug)]
-pub struct Exact {
+pub(crate) struct Exact {
     quota: Quota,
     level: BigInt,
     last_ns: u64,
 }
 
 impl Exact {
-    pub fn full(quota: Quota, now_ns: u64) -> Self {
+    pub(crate) fn full(quota: Quota, now_ns: u64) -> Self {
         let level = nanos(quota.capacity()) * quota.period().as_nanos();
         Self { quota, level, last_ns: now_ns }
     }
 
-    pub fn scaled(&self, amount: BigInt) -> BigInt {
+    pub(crate) fn scaled(&self, amount: BigInt) -> BigInt {
         amount * self.quota.period().as_nanos()
     }
 
@@ -32,12 +32,12 @@ impl Exact {
     }
 
     /// What arrives in `elapsed_ns`, in the level's measure.
-    pub fn credit(&self, elapsed_ns: u64) -> BigInt {
+    pub(crate) fn credit(&self, elapsed_ns: u64) -> BigInt {
         nanos(self.quota.tokens()) * elapsed_ns
     }
 
     /// Brings the level up to `now_ns`; a time before the last one brings nothing.
-    pub fn level_at(&mut self, now_ns: u64) -> &BigInt {
+    pub(crate) fn level_at(&mut self, now_ns: u64) -> &BigInt {
         if now_ns > self.last_ns {
             self.level = (&self.level + self.credit(now_ns - self.last_ns)).min(self.capacity());
             self.last_ns = now_ns;
@@ -45,23 +45,23 @@ impl Exact {
         &self.level
     }
 
-    pub fn last_ns(&self) -> u64 {
+    pub(crate) fn last_ns(&self) -> u64 {
         self.last_ns
     }
 
-    pub fn take(&mut self, cost: BigInt) {
+    pub(crate) fn take(&mut self, cost: BigInt) {
         self.level -= self.scaled(cost);
     }
 
-    pub fn give(&mut self, cost: BigInt) {
+    pub(crate) fn give(&mut self, cost: BigInt) {
         self.level = (&self.level + self.scaled(cost)).min(self.capacity());
     }
 
-    pub fn set_level(&mut self, level: BigInt) {
+    pub(crate) fn set_level(&mut self, level: BigInt) {
         self.level = level.min(self.capacity());
     }
 
-    pub fn set_quota(&mut self, quota: Quota) {
+    pub(crate) fn set_quota(&mut self, quota: Quota) {
         // Keep the level in tokens: divide by the old period, multiply by the new one.
         let level = &self.level * quota.period().as_nanos() / self.quota.period().as_nanos();
         self.quota = quota;
