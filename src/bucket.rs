@@ -106,6 +106,9 @@ impl Bucket {
     }
 
     /// Takes `cost_units`, deciding on the word `seen` first.
+    ///
+    /// The loop stands here once more, for taking that is one subtraction: no closure, nothing returned
+    /// but a word, so that all of it is inlined into the caller and stays in registers.
     #[inline(always)]
     pub(crate) fn take(&self, seen: u64, cost_units: u64, now_ns: u64) -> Taken {
         let wanted = self.layout.zero.saturating_add(cost_units);
@@ -128,28 +131,24 @@ impl Bucket {
     #[inline(never)]
     fn take_slow(&self, seen: u64, cost_units: u64, now_ns: u64) -> Taken {
         let wanted = self.layout.zero.saturating_add(cost_units);
-        let mut word = seen;
-        loop {
+        self.word.update(seen, |word| {
             // Read anew each time round: if the word changed, the quota may have.
             let plan = self.plan();
             let reading = self.layout.read(&plan, word, now_ns);
-            if reading.level < wanted {
-                if cost_units > plan.capacity_units {
-                    return Taken::Never { capacity_units: plan.capacity_units };
-                }
-                let missing = wanted.wrapping_sub(reading.level);
-                return Taken::NotYet {
-                    wait: self.layout.wait(&plan, word, now_ns, wanted),
-                    hasty: word != seen || plan.rate.credits_in_a_microsecond(missing),
-                };
+            if reading.level >= wanted {
+                let level = reading.level.wrapping_sub(cost_units);
+                let left = self.layout.store(&plan, &reading, level);
+                return Step::Store(left, Taken::Granted { left });
             }
-            let level = reading.level.wrapping_sub(cost_units);
-            let left = self.layout.store(&plan, &reading, level);
-            match self.word.replace(word, left) {
-                Ok(()) => return Taken::Granted { left },
-                Err(newer) => word = newer,
+            if cost_units > plan.capacity_units {
+                return Step::Keep(Taken::Never { capacity_units: plan.capacity_units });
             }
-        }
+            let missing = wanted.wrapping_sub(reading.level);
+            Step::Keep(Taken::NotYet {
+                wait: self.layout.wait(&plan, word, now_ns, wanted),
+                hasty: word != seen || plan.rate.credits_in_a_microsecond(missing),
+            })
+        })
     }
 
     /// The grant that left the word `left`.
@@ -160,7 +159,7 @@ impl Bucket {
 
     pub(crate) fn take_up_to(&self, seen: u64, max: u64, now_ns: u64) -> u64 {
         let units_per_token = self.layout.units_per_token;
-        let (taken, _) = self.word.update(seen, |word| {
+        self.word.update(seen, |word| {
             let plan = self.plan();
             let reading = self.layout.read(&plan, word, now_ns);
             // `units_per_token` is never 0.
@@ -172,12 +171,11 @@ impl Bucket {
             let level = reading.level.wrapping_sub(take.wrapping_mul(units_per_token));
             let told = if crate::planted::promise_more_than_taken() { max } else { take };
             Step::Store(self.layout.store(&plan, &reading, level), told)
-        });
-        taken
+        })
     }
 
     pub(crate) fn drain(&self, seen: u64, now_ns: u64) -> Tokens {
-        let (units, _) = self.word.update(seen, |word| {
+        let units = self.word.update(seen, |word| {
             let plan = self.plan();
             let reading = self.layout.read(&plan, word, now_ns);
             let units = reading.level.saturating_sub(self.layout.zero);
@@ -216,13 +214,12 @@ impl Bucket {
 
     /// Replaces the level at `now_ns` by what `change` makes of it.
     fn change<T>(&self, now_ns: u64, change: impl Fn(&Plan, u64) -> (u64, T)) -> T {
-        let (outcome, _) = self.word.update(self.word.load(), |word| {
+        self.word.update(self.word.load(), |word| {
             let plan = self.plan();
             let reading = self.layout.read(&plan, word, now_ns);
             let (level, outcome) = change(&plan, reading.level);
             Step::Store(self.layout.store(&plan, &reading, level), outcome)
-        });
-        outcome
+        })
     }
 
     pub(crate) fn set_quota(

@@ -69,15 +69,15 @@ impl Cell {
     ///
     /// `decide` is pure and may run several times. It is given nothing but the word: the time was read
     /// before, once, so a thread that is overtaken decides about its own time and not about a later
-    /// one. The second result is the word that was decided on.
+    /// one.
     #[inline]
-    pub(crate) fn update<T>(&self, seen: u64, mut decide: impl FnMut(u64) -> Step<T>) -> (T, u64) {
+    pub(crate) fn update<T>(&self, seen: u64, mut decide: impl FnMut(u64) -> Step<T>) -> T {
         let mut seen = seen;
         loop {
             match decide(seen) {
-                Step::Keep(outcome) => return (outcome, seen),
+                Step::Keep(outcome) => return outcome,
                 Step::Store(new, outcome) => match self.replace(seen, new) {
-                    Ok(()) => return (outcome, seen),
+                    Ok(()) => return outcome,
                     Err(newer) => seen = newer,
                 },
             }

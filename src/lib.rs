@@ -47,6 +47,7 @@
 extern crate std;
 
 mod algorithm;
+mod answer;
 mod bucket;
 mod builder;
 mod cell;
@@ -58,6 +59,7 @@ pub mod limits;
 mod primitive;
 mod published;
 mod quota;
+mod resolution;
 #[cfg(any(feature = "tsc", flowgate_loom))]
 mod seqlock;
 mod tokens;
@@ -77,6 +79,7 @@ pub mod design {}
 #[doc = include_str!("../docs/orderings.md")]
 pub mod orderings {}
 
+pub use answer::{Granted, Snapshot};
 pub use builder::Builder;
 #[cfg(all(feature = "coarse", target_os = "linux"))]
 pub use clock::CoarseClock;
@@ -85,6 +88,7 @@ pub use clock::InstantClock;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Denied, Excerpt, Never, NotYet, QuotaError};
 pub use fill::Fill;
-pub use limiter::{Granted, Resolution, Snapshot, TokenBucket};
+pub use limiter::TokenBucket;
 pub use quota::Quota;
+pub use resolution::Resolution;
 pub use tokens::Tokens;

@@ -3,13 +3,15 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::algorithm::{Layout, Room, Wait};
-use crate::bucket::{Bucket, Grant, Taken};
+use crate::algorithm::Room;
+use crate::answer::{Granted, Snapshot};
+use crate::bucket::{Bucket, Taken};
 use crate::builder::Builder;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Denied, Never, NotYet, QuotaError};
 use crate::fill::Fill;
 use crate::quota::Quota;
+use crate::resolution::Resolution;
 use crate::tokens::Tokens;
 
 /// A lock-free token bucket: it fills at a steady rate up to a capacity, and a call is allowed if the
@@ -177,7 +179,7 @@ impl<C: Clock> TokenBucket<C> {
     #[inline(always)]
     fn answer(&self, taken: Taken, cost: Tokens, now_ns: u64) -> Result<Granted<'_>, Denied> {
         match taken {
-            Taken::Granted { left } => Ok(Granted { grant: self.bucket.grant(left, now_ns) }),
+            Taken::Granted { left } => Ok(Granted::new(self.bucket.grant(left, now_ns))),
             Taken::NotYet { wait, .. } => Err(Denied::NotYet(NotYet { wait })),
             Taken::Never { capacity_units } => {
                 Err(Denied::Never(Never { cost, capacity: self.bucket.tokens(capacity_units) }))
@@ -414,12 +416,9 @@ impl<C: Clock> TokenBucket<C> {
     pub fn snapshot_at(&self, now_ns: u64) -> Snapshot {
         let (level, full) = self.bucket.read(now_ns);
         let zero = self.bucket.layout().zero;
-        Snapshot {
-            available: self.bucket.tokens(level.saturating_sub(zero)),
-            debt: self.bucket.tokens(zero.saturating_sub(level)),
-            quota: self.bucket.quota(),
-            full,
-        }
+        let available = self.bucket.tokens(level.saturating_sub(zero));
+        let debt = self.bucket.tokens(zero.saturating_sub(level));
+        Snapshot::new(available, debt, self.bucket.quota(), full)
     }
 
     /// Changes rate and capacity while other threads go on. `fill` says what becomes of the tokens.
@@ -474,7 +473,7 @@ impl<C: Clock> TokenBucket<C> {
 
     /// The finest amounts and the largest quotas that this limiter can hold.
     pub fn resolution(&self) -> Resolution {
-        Resolution { layout: *self.bucket.layout() }
+        Resolution::of(*self.bucket.layout())
     }
 }
 
@@ -495,119 +494,4 @@ pub(crate) fn make<C: Clock>(
     clock: C,
 ) -> Result<TokenBucket<C>, QuotaError> {
     Ok(TokenBucket { bucket: Bucket::new(room, full, clock.now_ns())?, clock })
-}
-
-/// What a successful call took, and what it left.
-///
-/// # Examples
-///
-/// ```
-/// use core::time::Duration;
-/// use flowgate::{ManualClock, Quota, TokenBucket};
-///
-/// let limiter = TokenBucket::with_clock(Quota::per_second(2).burst(10), ManualClock::new())?;
-/// let granted = limiter.try_consume(3).unwrap();
-/// assert_eq!(granted.remaining(), 7);
-/// assert_eq!(granted.full_after(), Duration::from_millis(1_500));
-/// # Ok::<(), flowgate::QuotaError>(())
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct Granted<'a> {
-    grant: Grant<'a>,
-}
-
-impl Granted<'_> {
-    /// Computes the tokens left right after this call.
-    #[inline]
-    #[must_use]
-    pub fn remaining(&self) -> Tokens {
-        self.grant.remaining()
-    }
-
-    /// Computes how long until the bucket is full again if nobody else takes tokens.
-    #[must_use]
-    pub fn full_after(&self) -> Duration {
-        self.grant.wait_full().duration()
-    }
-}
-
-/// A bucket at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Snapshot {
-    available: Tokens,
-    debt: Tokens,
-    quota: Quota,
-    full: Wait,
-}
-
-impl Snapshot {
-    /// The tokens that a call could take; zero while in debt.
-    #[must_use]
-    pub fn available(&self) -> Tokens {
-        self.available
-    }
-
-    /// The tokens that must arrive before there are any to take; zero as a rule.
-    #[must_use]
-    pub fn debt(&self) -> Tokens {
-        self.debt
-    }
-
-    /// The quota in force.
-    #[must_use]
-    pub fn quota(&self) -> Quota {
-        self.quota
-    }
-
-    /// Computes how long until the bucket is full if nobody takes tokens; zero if it is.
-    #[must_use]
-    pub fn full_after(&self) -> Duration {
-        self.full.duration()
-    }
-}
-
-/// How finely a limiter counts, and how much it can hold: fixed when it is built.
-///
-/// # Examples
-///
-/// ```
-/// use core::time::Duration;
-/// use flowgate::{ManualClock, Quota, TokenBucket, Tokens};
-///
-/// let limiter = TokenBucket::with_clock(Quota::per_second(100), ManualClock::new())?;
-/// assert_eq!(limiter.resolution().unit(), Tokens::decimal(1, 4));
-/// assert_eq!(limiter.resolution().max_capacity(), 800);
-/// # Ok::<(), flowgate::QuotaError>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Resolution {
-    layout: Layout,
-}
-
-impl Resolution {
-    /// The smallest amount told apart. A cost is rounded up to it, a capacity down.
-    #[must_use]
-    pub fn unit(&self) -> Tokens {
-        self.layout.unit()
-    }
-
-    /// The grain of the stored time stamp. Tokens arrive by the nanosecond all the same; a tick bounds
-    /// what is counted at the wrong rate when the quota changes under load, and what a bucket withholds
-    /// after its clock went back.
-    #[must_use]
-    pub fn tick(&self) -> Duration {
-        self.layout.tick()
-    }
-
-    /// The largest capacity that [`set_quota`](TokenBucket::set_quota) takes.
-    #[must_use]
-    pub fn max_capacity(&self) -> Tokens {
-        Tokens::from_units(self.layout.largest_capacity_units, self.layout.units_per_token)
-    }
-
-    /// The deepest debt.
-    #[must_use]
-    pub fn max_debt(&self) -> Tokens {
-        Tokens::from_units(self.layout.debt_units, self.layout.units_per_token)
-    }
 }
