@@ -3,7 +3,7 @@ source "$(dirname "$0")/preamble.sh"
 checks "memory orderings, atomics and unsafe code appear only where they are looked after"
 
 # All are explained in docs/orderings.md.
-readonly with_orderings=(src/cell.rs src/published.rs src/seqlock.rs)
+readonly with_orderings=(src/cell.rs src/seqlock.rs)
 readonly with_atomics=(src/primitive.rs)
 # The switch of the loom tests, which is not there in other builds.
 readonly apart=src/planted.rs

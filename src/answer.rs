@@ -36,13 +36,13 @@ impl<'a> Granted<'a> {
     #[inline]
     #[must_use]
     pub fn remaining(&self) -> Tokens {
-        self.grant.remaining()
+        self.grant.left().0
     }
 
     /// Computes how long until the bucket is full again if nobody else takes tokens.
     #[must_use]
     pub fn full_after(&self) -> Duration {
-        self.grant.wait_full().duration()
+        self.grant.left().1.duration()
     }
 }
 

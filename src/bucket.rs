@@ -2,26 +2,35 @@
 
 use crossbeam_utils::CachePadded;
 
+use crate::algorithm::layout::units_floor;
 use crate::algorithm::{Layout, Plan, Rate, Room, Wait};
 use crate::cell::{Cell, Step};
 use crate::error::QuotaError;
 use crate::fill::Fill;
-use crate::published::Published;
+use crate::primitive::{give_way, step_aside};
 use crate::quota::Quota;
+use crate::seqlock::Seqlock;
 use crate::tokens::Tokens;
 
 /// A token bucket that is given the time.
+///
+/// There are two plans, and a bit of the word says by which one it is to be read. A change of quota
+/// writes the other plan and then swaps the word for one with the same tokens and the other bit: so at
+/// any moment there is one level and one plan to read it by. Whoever decides by a plan that is being
+/// overwritten has a word that has been replaced, and looks again.
 #[derive(Debug)]
 pub(crate) struct Bucket {
     /// Alone on its cache lines: everything else here is read by all threads and hardly ever written.
     word: CachePadded<Cell>,
-    /// The highest stored level at which the bucket cannot fill up within the tick; see
-    /// [`Plan::brim`]. Apart from the plan so that the fast path reads one word of it, at a fixed
-    /// place. 0 while the quota is being changed, which sends everybody to the plan.
+    /// The highest stored level at which the bucket cannot fill up within the tick (see [`Plan::brim`]),
+    /// with the bit of the plan it was worked out for. Apart from the plan so that the fast path reads
+    /// one word, at a fixed place.
     brim: Cell,
-    plan: Published<4>,
+    plans: [Seqlock<4>; 2],
     layout: Layout,
-    quota: Published<5>,
+    quotas: [Seqlock<5>; 2],
+    /// Its turn is the right to change the quota.
+    change: Seqlock<0>,
 }
 
 /// What a call took, still in units; the rest is worked out when it is asked for.
@@ -50,11 +59,12 @@ impl Bucket {
         let plan = Plan::new(&layout, &room.quota)?;
         let level = layout.zero.wrapping_add(if full { plan.capacity_units } else { 0 });
         Ok(Self {
-            word: CachePadded::new(Cell::new(layout.word_at(&plan, now_ns, level))),
+            word: CachePadded::new(Cell::new(layout.word_at(&plan, 0, now_ns, level))),
             brim: Cell::new(plan.brim(&layout)),
-            plan: Published::new(plan_words(&plan)),
+            plans: [Seqlock::new(plan_words(&plan)), Seqlock::new([0; 4])],
             layout,
-            quota: Published::new(quota_words(&room.quota)),
+            quotas: [Seqlock::new(quota_words(&room.quota)), Seqlock::new([0; 5])],
+            change: Seqlock::new([]),
         })
     }
 
@@ -68,15 +78,42 @@ impl Bucket {
         &self.layout
     }
 
+    /// The words of the plan, or quota, that goes with `word`; `None` if they are being replaced, and so
+    /// `word` has been. `word` was read with `Acquire`.
     #[inline]
-    pub(crate) fn plan(&self) -> Plan {
-        let [rate_whole, rate_fraction, capacity_units, full_after_ns] = self.plan.read();
-        let rate = Rate { whole: rate_whole, fraction: rate_fraction };
-        Plan { rate, capacity_units, full_after_ns }
+    fn of<'a, T>(&self, word: u64, [zero, one]: &'a [T; 2]) -> &'a T {
+        let is_one = word & self.layout.plan_bit() != 0;
+        if is_one { one } else { zero }
+    }
+
+    #[inline]
+    fn plan_for(&self, word: u64) -> Option<Plan> {
+        let word = if crate::planted::read_by_the_first_plan() { 0 } else { word };
+        let [whole, fraction, capacity_units, full_after_ns] =
+            self.of(word, &self.plans).try_read()?;
+        Some(Plan { rate: Rate { whole, fraction }, capacity_units, full_after_ns })
+    }
+
+    /// The word and the plan it is to be read by.
+    #[inline]
+    fn look(&self) -> (u64, Plan) {
+        loop {
+            let word = self.word.load_to_read();
+            if let Some(plan) = self.plan_for(word) {
+                return (word, plan);
+            }
+            give_way();
+        }
     }
 
     pub(crate) fn quota(&self) -> Quota {
-        quota_from_words(self.quota.read())
+        loop {
+            let word = self.word.load_to_read();
+            if let Some(words) = self.of(word, &self.quotas).try_read() {
+                return quota_from_words(words);
+            }
+            give_way();
+        }
     }
 
     #[inline]
@@ -89,20 +126,36 @@ impl Bucket {
         Tokens::from_units(units, self.layout.units_per_token)
     }
 
-    /// The bucket now, without changing it: the level, and when it will be full.
-    pub(crate) fn read(&self, now_ns: u64) -> (u64, Wait) {
-        let (plan, word) = (self.plan(), self.word.load());
-        let level = self.layout.read(&plan, word, now_ns).level;
-        (level, self.layout.wait_full(&plan, word, now_ns))
+    /// The bucket now, without changing it: the level, when it will be full, and the quota.
+    pub(crate) fn read(&self, now_ns: u64) -> (u64, Wait, Quota) {
+        loop {
+            let (word, plan) = self.look();
+            let quota = self.of(word, &self.quotas).try_read();
+            // The same plan before and after: they belong together.
+            let plan_bit = self.layout.plan_bit();
+            if let Some(quota) = quota
+                && (self.word.load_to_read() ^ word) & plan_bit == 0
+            {
+                let level = self.layout.read(&plan, word, now_ns).level;
+                let full = self.layout.wait_full(&plan, word, now_ns);
+                return (level, full, quota_from_words(quota));
+            }
+            give_way();
+        }
+    }
+
+    /// The level now, plus the layout's `zero`.
+    pub(crate) fn level(&self, now_ns: u64) -> u64 {
+        let (word, plan) = self.look();
+        self.layout.read(&plan, word, now_ns).level
     }
 
     /// How long until `cost` is there: nothing if it is, `None` if it never is.
     pub(crate) fn wait_for(&self, cost: Tokens, now_ns: u64) -> Option<Wait> {
-        let plan = self.plan();
+        let (word, plan) = self.look();
         let cost_units = self.units(cost);
         let wanted = self.layout.zero.saturating_add(cost_units);
-        (cost_units <= plan.capacity_units)
-            .then(|| self.layout.wait(&plan, self.word.load(), now_ns, wanted))
+        (cost_units <= plan.capacity_units).then(|| self.layout.wait(&plan, word, now_ns, wanted))
     }
 
     /// Takes `cost_units`, deciding on the word `seen` first.
@@ -117,7 +170,12 @@ impl Bucket {
             let left = word.wrapping_sub(cost_units);
             match self.word.replace(word, left) {
                 Ok(()) => return Taken::Granted { left },
-                Err(newer) => word = newer,
+                // In a crowd the word goes from core to core with every swap. Whoever loses one steps aside
+                // and lets the winner go on where the word is: two threads do twice as much so.
+                Err(_) => {
+                    step_aside();
+                    word = self.word.load();
+                }
             }
         }
         match self.take_slow(word, cost_units, now_ns) {
@@ -132,8 +190,7 @@ impl Bucket {
     fn take_slow(&self, seen: u64, cost_units: u64, now_ns: u64) -> Taken {
         let wanted = self.layout.zero.saturating_add(cost_units);
         self.word.update(seen, |word| {
-            // Read anew each time round: if the word changed, the quota may have.
-            let plan = self.plan();
+            let Some(plan) = self.plan_for(word) else { return Step::Again };
             let reading = self.layout.read(&plan, word, now_ns);
             if reading.level >= wanted {
                 let level = reading.level.wrapping_sub(cost_units);
@@ -157,113 +214,131 @@ impl Bucket {
         Grant { bucket: self, word: left, now_ns }
     }
 
-    pub(crate) fn take_up_to(&self, seen: u64, max: u64, now_ns: u64) -> u64 {
+    /// Takes whole tokens, and tells whether others came first.
+    pub(crate) fn take_up_to(&self, seen: u64, max: u64, now_ns: u64) -> (u64, bool) {
         let units_per_token = self.layout.units_per_token;
         self.word.update(seen, |word| {
-            let plan = self.plan();
+            let Some(plan) = self.plan_for(word) else { return Step::Again };
             let reading = self.layout.read(&plan, word, now_ns);
             // `units_per_token` is never 0.
             let whole = reading.level.saturating_sub(self.layout.zero) / units_per_token;
             let take = whole.min(max);
             if take == 0 {
-                return Step::Keep(0);
+                return Step::Keep((0, word != seen));
             }
             let level = reading.level.wrapping_sub(take.wrapping_mul(units_per_token));
             let told = if crate::planted::promise_more_than_taken() { max } else { take };
-            Step::Store(self.layout.store(&plan, &reading, level), told)
+            Step::Store(self.layout.store(&plan, &reading, level), (told, word != seen))
         })
     }
 
-    pub(crate) fn drain(&self, seen: u64, now_ns: u64) -> Tokens {
-        let units = self.word.update(seen, |word| {
-            let plan = self.plan();
+    /// Takes all, and tells whether others came first.
+    pub(crate) fn drain(&self, seen: u64, now_ns: u64) -> (Tokens, bool) {
+        let (units, overtaken) = self.word.update(seen, |word| {
+            let Some(plan) = self.plan_for(word) else { return Step::Again };
             let reading = self.layout.read(&plan, word, now_ns);
             let units = reading.level.saturating_sub(self.layout.zero);
             if units == 0 {
-                return Step::Keep(0);
+                return Step::Keep((0, word != seen));
             }
-            Step::Store(self.layout.store(&plan, &reading, self.layout.zero), units)
+            let empty = self.layout.store(&plan, &reading, self.layout.zero);
+            Step::Store(empty, (units, word != seen))
         });
-        self.tokens(units)
+        (self.tokens(units), overtaken)
     }
 
     pub(crate) fn refund(&self, cost: Tokens, now_ns: u64) {
-        let units = self.units(cost);
-        self.change(now_ns, |plan, level| {
-            if crate::planted::refund_above_capacity() {
-                return (level.saturating_add(units), ());
+        // What is less than a unit is not given back: rounding never grants.
+        let units = units_floor(cost, self.layout.units_per_token);
+        let units = u64::try_from(units).unwrap_or(u64::MAX);
+        self.word.update(self.word.load(), |word| {
+            let Some(plan) = self.plan_for(word) else { return Step::Again };
+            let reading = self.layout.read(&plan, word, now_ns);
+            let mut level = reading.level.saturating_add(units);
+            if !crate::planted::refund_above_capacity() {
+                // A level is never above the capacity.
+                level = level.min(self.layout.zero.wrapping_add(plan.capacity_units));
             }
-            // A level is never above the capacity.
-            let full = self.layout.zero.wrapping_add(plan.capacity_units);
-            (level.saturating_add(units).min(full), ())
+            Step::Store(self.layout.store(&plan, &reading, level), ())
         });
     }
 
     /// Takes `cost` down to the floor, and returns what went below it.
     pub(crate) fn charge(&self, cost: Tokens, now_ns: u64) -> Tokens {
         let units = self.units(cost);
-        let left_over = self.change(now_ns, |_, level| {
-            if crate::planted::charge_below_floor() {
-                return (level.wrapping_sub(units) & self.layout.level_mask, 0);
-            }
-            let taken = units.min(level.saturating_sub(self.layout.floor()));
-            (level.wrapping_sub(taken), units.wrapping_sub(taken))
-        });
-        self.tokens(left_over)
-    }
-
-    /// Replaces the level at `now_ns` by what `change` makes of it.
-    fn change<T>(&self, now_ns: u64, change: impl Fn(&Plan, u64) -> (u64, T)) -> T {
-        self.word.update(self.word.load(), |word| {
-            let plan = self.plan();
+        let taken = self.word.update(self.word.load(), |word| {
+            let Some(plan) = self.plan_for(word) else { return Step::Again };
             let reading = self.layout.read(&plan, word, now_ns);
-            let (level, outcome) = change(&plan, reading.level);
-            Step::Store(self.layout.store(&plan, &reading, level), outcome)
-        })
+            let taken = if crate::planted::charge_below_floor() {
+                units
+            } else {
+                units.min(reading.level.saturating_sub(self.layout.floor()))
+            };
+            let level = reading.level.wrapping_sub(taken) & self.layout.level_mask();
+            Step::Store(self.layout.store(&plan, &reading, level), taken)
+        });
+        if taken == units && units < u64::MAX {
+            Tokens::ZERO
+        } else {
+            cost.saturating_sub(self.tokens(taken))
+        }
     }
 
+    /// Changes the quota, by one swap of the word. `now_ns` tells the time, each time after the word was
+    /// read: so it is not earlier than whatever is in the word.
     pub(crate) fn set_quota(
         &self,
         quota: &Quota,
         fill: Fill,
-        now_ns: u64,
+        now_ns: impl Fn() -> u64,
     ) -> Result<(), QuotaError> {
         let new = Plan::new(&self.layout, quota)?;
-        let mut turn = self.plan.turn();
-        let old = self.plan();
-        if !crate::planted::keep_above_new_capacity() {
-            self.brim.set(0);
-        }
-        // What has arrived so far, at the old rate, goes into the word before the rate changes.
-        if !crate::planted::rerate_the_past() {
-            self.change(now_ns, |_, level| (level, ()));
-        }
-        turn.publish(plan_words(&new));
-        self.quota.turn().publish(quota_words(quota));
-        // From here on all read the word by the new plan. Put into it what `fill` says.
-        self.word.update(self.word.load(), |word| {
-            let reading = self.layout.read(&old, word, now_ns);
+        let turn = self.change.turn();
+        // Nobody else flips the bit now. The plan of the other one is not in force, and free to write.
+        let (word, old) = self.look();
+        let other = word ^ self.layout.plan_bit();
+        self.of(other, &self.plans).turn().write(plan_words(&new));
+        self.of(other, &self.quotas).turn().write(quota_words(quota));
+        loop {
+            let seen = self.word.load();
+            let reading = self.layout.read(&old, seen, now_ns());
             let level = fill.apply(&self.layout, &old, &new, reading.level);
-            Step::Store(self.layout.restate(&new, &reading, level), ())
-        });
-        if !crate::planted::keep_above_new_capacity() {
-            self.brim.set(new.brim(&self.layout));
+            let mut restated = self.layout.restate(&new, &reading, level);
+            if crate::planted::flip_without_restating() {
+                restated = seen ^ self.layout.plan_bit();
+            }
+            if self.word.change_over(seen, restated) {
+                break;
+            }
         }
+        let brim = if crate::planted::keep_above_new_capacity() {
+            old.brim(&self.layout)
+        } else {
+            new.brim(&self.layout)
+        };
+        // Without a brim there is no fast path, whichever the plan.
+        self.brim.set(if brim == 0 { 0 } else { brim | (other & self.layout.plan_bit()) });
+        drop(turn);
         Ok(())
     }
 }
 
 impl Grant<'_> {
-    /// The tokens that were left.
-    pub(crate) fn remaining(&self) -> Tokens {
+    /// The tokens that were left, and when the bucket will be full.
+    ///
+    /// By the plan of the word that was left. If that plan has been replaced meanwhile (two changes ago, or
+    /// one that is under way), by the one in its place.
+    pub(crate) fn left(&self) -> (Tokens, Wait) {
         let bucket = self.bucket;
-        let reading = bucket.layout.read(&bucket.plan(), self.word, self.now_ns);
-        bucket.tokens(reading.level.saturating_sub(bucket.layout.zero))
-    }
-
-    pub(crate) fn wait_full(&self) -> Wait {
-        let bucket = self.bucket;
-        bucket.layout.wait_full(&bucket.plan(), self.word, self.now_ns)
+        let plan = loop {
+            if let Some(plan) = bucket.plan_for(self.word) {
+                break plan;
+            }
+            give_way();
+        };
+        let level = bucket.layout.read(&plan, self.word, self.now_ns).level;
+        let left = bucket.tokens(level.saturating_sub(bucket.layout.zero));
+        (left, bucket.layout.wait_full(&plan, self.word, self.now_ns))
     }
 }
 

@@ -2,19 +2,29 @@
 //!
 //! # Memory ordering
 //!
-//! Everything here is `Relaxed`. The word is the whole state of a bucket, so there is no other memory
-//! that a load or a store of it would have to be ordered with, and read-modify-write operations on
-//! one atomic are totally ordered whatever their ordering. In return a caller may assume nothing
-//! beyond the word: being granted tokens does not *happen after* the call that refunded them.
+//! A word is changed by `Relaxed` read-modify-writes: those of one atomic are totally ordered whatever
+//! their ordering, and that order is all the bound needs. There is one other piece of memory that goes
+//! with the word, the plan it is read by, and a bit of the word tells which of two plans that is.
+//!
+//! * [`change_over`](Cell::change_over) flips that bit with `Release`, after the new plan was written.
+//! * Whoever reads a plan comes through [`update`](Cell::update) or [`load_to_read`](Cell::load_to_read),
+//!   whose `Acquire` pairs with it. The relaxed swaps in between do not break the pair: they are
+//!   read-modify-writes, and continue the release sequence.
+//! * The fast path reads no plan, and is `Relaxed` throughout.
+//!
+//! A caller may assume nothing beyond this: being granted tokens does not *happen after* the call that
+//! refunded them.
 
-use crate::primitive::{AtomicU64, Ordering};
+use crate::primitive::{AtomicU64, Ordering, fence, give_way};
 
 /// What a decision asks the loop to do.
 pub(crate) enum Step<T> {
     /// Replace the word by this one; the outcome stands if nobody else was faster.
     Store(u64, T),
-    /// Leave the word alone: a denial, or a change that changes nothing, writes nothing.
+    /// Leave the word alone: a denial writes nothing.
     Keep(T),
+    /// Look again: the plan that goes with the word is being replaced, so the word has been.
+    Again,
 }
 
 /// One atomic word.
@@ -38,6 +48,12 @@ impl Cell {
     #[inline]
     pub(crate) fn load(&self) -> u64 {
         self.word.load(Ordering::Relaxed)
+    }
+
+    /// Reads the word in order to read the plan that goes with it.
+    #[inline]
+    pub(crate) fn load_to_read(&self) -> u64 {
+        self.word.load(Ordering::Acquire)
     }
 
     /// Replaces the word outright: for a clock that is set by hand, not for a bucket.
@@ -74,13 +90,24 @@ impl Cell {
     pub(crate) fn update<T>(&self, seen: u64, mut decide: impl FnMut(u64) -> Step<T>) -> T {
         let mut seen = seen;
         loop {
+            // Whatever load or failed swap `seen` came from, the plan it names is visible from here on.
+            fence(Ordering::Acquire);
             match decide(seen) {
                 Step::Keep(outcome) => return outcome,
+                Step::Again => {
+                    give_way();
+                    seen = self.load();
+                }
                 Step::Store(new, outcome) => match self.replace(seen, new) {
                     Ok(()) => return outcome,
                     Err(newer) => seen = newer,
                 },
             }
         }
+    }
+
+    /// Replaces the word `seen` by one that is to be read by another plan, unless it has changed.
+    pub(crate) fn change_over(&self, seen: u64, new: u64) -> bool {
+        self.word.compare_exchange(seen, new, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 }

@@ -217,7 +217,7 @@ impl fmt::Display for QuotaError {
             ),
             Self::FillTooSlow { seconds } => write!(
                 f,
-                "filling this bucket would take {seconds} s, above {} s, the longest a bucket can measure: use a higher rate, a smaller burst or a smaller debt",
+                "filling this bucket from the lowest level it may have would take {seconds} s, above {} s, the longest a bucket can measure: use a higher rate, a smaller burst or a smaller debt",
                 crate::limits::LONGEST_FILL.as_secs()
             ),
             Self::AboveBuilt { field, value, largest } => write!(

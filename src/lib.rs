@@ -57,10 +57,8 @@ mod fill;
 mod limiter;
 pub mod limits;
 mod primitive;
-mod published;
 mod quota;
 mod resolution;
-#[cfg(any(feature = "tsc", flowgate_loom))]
 mod seqlock;
 mod tokens;
 

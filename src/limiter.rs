@@ -18,14 +18,13 @@ use crate::tokens::Tokens;
 /// tokens it costs are there.
 ///
 /// Its whole state is one atomic word, changed by compare-and-swap, so threads share it by reference
-/// (or `Arc`) and none ever waits for another. Dropping, leaking or stalling a thread in the middle of
-/// a call harms nobody.
+/// (or `Arc`) and no decision ever waits for another thread, not even for one that is stopped midway.
 ///
 /// # Guarantees
 ///
-/// * **Never over.** In every window of time, whatever the threads and the clock do, the granted cost
-///   is at most capacity + rate × window + two units, where a unit is [`Resolution::unit`], as a rule
-///   less than a millionth of the capacity.
+/// * **Never over.** In every window of time, whatever the threads and the clock do, what is granted less
+///   what is refunded is at most capacity + rate × window + two units, where a unit is
+///   [`Resolution::unit`], as a rule less than a ten-thousandth of the capacity.
 /// * **Never lost.** However often it is polled, the credit over any time is within one unit of rate ×
 ///   time, less what arrives while the bucket is full.
 /// * **Tight waits.** If nobody else takes tokens, a call made after exactly
@@ -125,6 +124,8 @@ impl<C: Clock> TokenBucket<C> {
     }
 
     /// Takes `cost` tokens if all are available now; otherwise takes none.
+    ///
+    /// A cost of zero is allowed unless the bucket is in debt.
     ///
     /// # Errors
     ///
@@ -258,7 +259,7 @@ impl<C: Clock> TokenBucket<C> {
     /// [`available`](Self::available) at `now_ns` on the limiter's clock.
     #[inline]
     pub fn available_at(&self, now_ns: u64) -> Tokens {
-        let (level, _) = self.bucket.read(now_ns);
+        let level = self.bucket.level(now_ns);
         self.bucket.tokens(level.saturating_sub(self.bucket.layout().zero))
     }
 
@@ -306,18 +307,25 @@ impl<C: Clock> TokenBucket<C> {
     /// ```
     pub fn consume_up_to(&self, max: u64) -> u64 {
         let seen = self.bucket.load();
-        self.bucket.take_up_to(seen, max, self.clock.now_ns())
+        let (taken, overtaken) = self.bucket.take_up_to(seen, max, self.clock.now_ns());
+        if !overtaken || taken == max {
+            return taken;
+        }
+        // As in `try_consume`: once more, at a later time.
+        let rest = max.saturating_sub(taken);
+        let (more, _) = self.bucket.take_up_to(self.bucket.load(), rest, self.clock.now_ns());
+        taken.saturating_add(more)
     }
 
     /// [`consume_up_to`](Self::consume_up_to) at `now_ns` on the limiter's clock.
     pub fn consume_up_to_at(&self, max: u64, now_ns: u64) -> u64 {
-        self.bucket.take_up_to(self.bucket.load(), max, now_ns)
+        self.bucket.take_up_to(self.bucket.load(), max, now_ns).0
     }
 
     /// Gives `cost` tokens back, up to the capacity.
     ///
     /// Meant for tokens that were taken and not used. What does not fit is lost: the bucket would
-    /// have been full, so it was never owed.
+    /// have been full, so it was never owed. Less than a [`unit`](Resolution::unit) is not given back.
     ///
     /// # Examples
     ///
@@ -384,12 +392,17 @@ impl<C: Clock> TokenBucket<C> {
     /// ```
     pub fn drain(&self) -> Tokens {
         let seen = self.bucket.load();
-        self.bucket.drain(seen, self.clock.now_ns())
+        let (taken, overtaken) = self.bucket.drain(seen, self.clock.now_ns());
+        if !overtaken {
+            return taken;
+        }
+        let (more, _) = self.bucket.drain(self.bucket.load(), self.clock.now_ns());
+        taken.saturating_add(more)
     }
 
     /// [`drain`](Self::drain) at `now_ns` on the limiter's clock.
     pub fn drain_at(&self, now_ns: u64) -> Tokens {
-        self.bucket.drain(self.bucket.load(), now_ns)
+        self.bucket.drain(self.bucket.load(), now_ns).0
     }
 
     /// Reads everything at one moment. Changes nothing.
@@ -414,20 +427,21 @@ impl<C: Clock> TokenBucket<C> {
 
     /// [`snapshot`](Self::snapshot) at `now_ns` on the limiter's clock.
     pub fn snapshot_at(&self, now_ns: u64) -> Snapshot {
-        let (level, full) = self.bucket.read(now_ns);
-        let zero = self.bucket.layout().zero;
-        let available = self.bucket.tokens(level.saturating_sub(zero));
-        let debt = self.bucket.tokens(zero.saturating_sub(level));
-        Snapshot::new(available, debt, self.bucket.quota(), full)
+        let (level, full, quota) = self.bucket.read(now_ns);
+        let layout = self.bucket.layout();
+        let available = self.bucket.tokens(level.saturating_sub(layout.zero));
+        // From a time before the stored one a debt can look deeper than it ever is.
+        let debt_units = layout.zero.saturating_sub(level).min(layout.debt_units);
+        Snapshot::new(available, self.bucket.tokens(debt_units), quota, full)
     }
 
     /// Changes rate and capacity while other threads go on. `fill` says what becomes of the tokens.
     ///
-    /// Calls that start after this returns are held to the new quota, so no window of time from then on
-    /// grants more than the new capacity + rate × window. While it runs, each call is held to the one or
-    /// the other. What has arrived so far was earned at the old rate and is not counted again at the new
-    /// one, unless other threads take tokens in the same instant: then up to one
-    /// [`tick`](Resolution::tick) of it is.
+    /// It is one swap of the word: each call is decided by the old quota and the level before, or by the
+    /// new one and the level after. What has arrived so far was earned at the old rate. So with
+    /// [`Fill::Keep`] no window of time grants more than the larger capacity + the larger rate × window,
+    /// and windows after the change are held to the new quota alone; the level is rounded down by a unit.
+    /// The other fills give tokens, as they say. Calls of `set_quota` wait for each other; nothing else does.
     ///
     /// # Errors
     ///
@@ -449,16 +463,19 @@ impl<C: Clock> TokenBucket<C> {
     /// # Ok::<(), flowgate::QuotaError>(())
     /// ```
     pub fn set_quota(&self, quota: Quota, fill: Fill) -> Result<(), QuotaError> {
-        self.set_quota_at(quota, fill, self.clock.now_ns())
+        self.bucket.set_quota(&quota, fill, || self.clock.now_ns())
     }
 
     /// [`set_quota`](Self::set_quota) at `now_ns` on the limiter's clock.
+    ///
+    /// The time must not be before those of earlier calls: what arrived between is counted at the new rate,
+    /// up to a [`tick`](Resolution::tick) of it.
     ///
     /// # Errors
     ///
     /// As `set_quota`.
     pub fn set_quota_at(&self, quota: Quota, fill: Fill, now_ns: u64) -> Result<(), QuotaError> {
-        self.bucket.set_quota(&quota, fill, now_ns)
+        self.bucket.set_quota(&quota, fill, || now_ns)
     }
 
     /// The quota in force.

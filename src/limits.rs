@@ -3,15 +3,15 @@ use core::time::Duration;
 
 use crate::algorithm::layout;
 
-/// The longest time between two uses of a bucket after which it still knows how long ago that was,
+/// The longest time between two grants of a bucket after which it still knows how long ago that was,
 /// and the longest step back of a clock that is recognised as one: 9.1 years.
 pub const LONGEST_IDLE: Duration = Duration::from_nanos(layout::LONGEST_IDLE_NS);
 
 /// The longest time that a bucket may take to fill from its deepest debt: 4.5 years.
 pub const LONGEST_FILL: Duration = Duration::from_nanos(layout::LONGEST_FILL_NS);
 
-/// The highest rate: 30 tokens per nanosecond. Count larger things in thousands.
-pub const HIGHEST_RATE_PER_SECOND: u64 = 30_000_000_000;
+/// The highest rate: 15 tokens per nanosecond. Count larger things in thousands.
+pub const HIGHEST_RATE_PER_SECOND: u64 = 15_000_000_000;
 
-/// The largest capacity and debt together, at rates up to 2 tokens per nanosecond: 5 × 10^14 tokens.
-pub const LARGEST_CAPACITY: u64 = 500_000_000_000_000;
+/// The largest capacity and debt together, at rates up to 1 token per nanosecond: 2.5 × 10^14 tokens.
+pub const LARGEST_CAPACITY: u64 = 250_000_000_000_000;

@@ -30,20 +30,20 @@ planted! {
     wrapping_elapsed = 1;
     /// A refund goes above the capacity, and nothing cuts it.
     refund_above_capacity = 2;
-    /// The plan is read without checking that it did not change meanwhile.
-    torn_read = 3;
+    /// A change of quota flips the plan of a word and leaves its level as it was stored.
+    flip_without_restating = 3;
     /// A change of quota leaves the level, and what the fast path allows, above the new capacity.
     keep_above_new_capacity = 4;
     /// A charge below the floor wraps around.
     charge_below_floor = 5;
     /// `consume_up_to` returns what it was asked for and takes what is there.
     promise_more_than_taken = 6;
-    /// A line of the clock is read without checking that it did not change meanwhile.
+    /// Words are read without checking that they did not change meanwhile.
     half_written = 7;
     /// A writer goes on although another has the turn.
     take_anothers_turn = 8;
-    /// The rate changes before what has arrived is put into the word.
-    rerate_the_past = 9;
+    /// The word is read by the first plan, whatever its bit says.
+    read_by_the_first_plan = 9;
 }
 
 /// The switch, one per thread that runs models.
@@ -90,7 +90,7 @@ pub struct TwoWords(crate::seqlock::Seqlock<2>);
 #[cfg(flowgate_loom)]
 impl TwoWords {
     pub fn zeroed() -> Self {
-        Self(crate::seqlock::Seqlock::zeroed())
+        Self(crate::seqlock::Seqlock::new([0; 2]))
     }
 
     pub fn try_read(&self) -> Option<[u64; 2]> {

@@ -24,6 +24,16 @@ pub(crate) fn give_way() {
     core::hint::spin_loop();
 }
 
+/// Leaves a contended word to others for a moment: 32 pauses, some 0.3 µs here. Fewer do not keep the
+/// others' cores from losing it at once (measured: 8 help on some days, 32 on all).
+#[inline]
+pub(crate) fn step_aside() {
+    #[cfg(not(flowgate_loom))]
+    for _ in 0..32 {
+        core::hint::spin_loop();
+    }
+}
+
 /// loom's atomic, with loads and stores that can be switched to read-modify-writes.
 ///
 /// loom 0.7.3 remembers one last access of an atomic. A thread that loads and then swaps hides by its own

@@ -191,10 +191,12 @@ impl FromStr for Quota {
     }
 }
 
-/// `multiple` × `unit`, down to the nanosecond, or the longest `Duration` if it is longer.
+/// `multiple` × `unit`, rounded up to a nanosecond since a longer period grants less, or the longest `Duration` if it is longer.
 fn times(unit: Duration, multiple: Tokens) -> Duration {
-    let nanos =
-        unit.as_nanos().checked_mul(multiple.to_nanos()).map(|product| product / 1_000_000_000);
+    let nanos = unit
+        .as_nanos()
+        .checked_mul(multiple.to_nanos())
+        .map(|product| product.div_ceil(1_000_000_000));
     let Some(nanos) = nanos else { return Duration::MAX };
     u64::try_from(nanos).map_or(Duration::MAX, Duration::from_nanos)
 }
@@ -257,7 +259,12 @@ mod serde_text {
                             u64::try_from(number).map($number).map_err(E::custom)
                         })?
                     }
-                    deserializer.deserialize_any(Text)
+                    // Formats that do not describe themselves hold the text that was written.
+                    if deserializer.is_human_readable() {
+                        deserializer.deserialize_any(Text)
+                    } else {
+                        deserializer.deserialize_str(Text)
+                    }
                 }
             }
         };

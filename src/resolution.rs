@@ -14,7 +14,7 @@ use crate::tokens::Tokens;
 /// use flowgate::{ManualClock, Quota, TokenBucket, Tokens};
 ///
 /// let limiter = TokenBucket::with_clock(Quota::per_second(100), ManualClock::new())?;
-/// assert_eq!(limiter.resolution().unit(), Tokens::decimal(1, 4));
+/// assert_eq!(limiter.resolution().unit(), Tokens::decimal(1, 3));
 /// assert_eq!(limiter.resolution().max_capacity(), 800);
 /// # Ok::<(), flowgate::QuotaError>(())
 /// ```

@@ -1,8 +1,4 @@
-//! A few words that change together, for a reader who can do without them now and then.
-//!
-//! Where [`Published`](crate::published::Published) never lets a reader down, at the price of one load
-//! that depends on another, this is one slot at a fixed place: a reader who meets a writer gets `None`
-//! at once, and never waits.
+//! A few words that change together, for a reader who never waits: one who meets a writer is told so.
 //!
 //! # Memory ordering
 //!
@@ -12,9 +8,10 @@
 //!   even version shows the words written before it.
 //! * A reader's `Acquire` fence before its second load pairs with the writer's `Release` fence after it
 //!   made the version odd: a reader that saw a word of a later writing sees a later version.
-//! * A writer takes turns by the `Acquire` exchange that makes the version odd.
+//! * A writer takes turns by the `Acquire` exchange that makes the version odd, which pairs with the
+//!   store that made it even.
 
-use crate::primitive::{AtomicU64, Ordering, fence};
+use crate::primitive::{AtomicU64, Ordering, fence, give_way};
 
 #[derive(Debug)]
 pub(crate) struct Seqlock<const WORDS: usize> {
@@ -31,13 +28,19 @@ pub(crate) struct Turn<'a, const WORDS: usize> {
 
 impl<const WORDS: usize> Seqlock<WORDS> {
     #[cfg(not(flowgate_loom))]
-    pub(crate) const fn zeroed() -> Self {
-        Self { version: AtomicU64::new(0), words: [const { AtomicU64::new(0) }; WORDS] }
+    pub(crate) const fn new(words: [u64; WORDS]) -> Self {
+        let mut filled = [const { AtomicU64::new(0) }; WORDS];
+        let mut at = 0;
+        while at < WORDS {
+            filled[at] = AtomicU64::new(words[at]);
+            at += 1;
+        }
+        Self { version: AtomicU64::new(0), words: filled }
     }
 
     #[cfg(flowgate_loom)]
-    pub(crate) fn zeroed() -> Self {
-        Self { version: AtomicU64::new(0), words: [0; WORDS].map(AtomicU64::new) }
+    pub(crate) fn new(words: [u64; WORDS]) -> Self {
+        Self { version: AtomicU64::new(0), words: words.map(AtomicU64::new) }
     }
 
     /// Reads words that were written together, unless somebody is writing.
@@ -51,10 +54,20 @@ impl<const WORDS: usize> Seqlock<WORDS> {
         (unchanged && version & 1 == 0).then_some(words)
     }
 
+    /// Waits for the right to write. Only writers ever wait here, for writers.
+    pub(crate) fn turn(&self) -> Turn<'_, WORDS> {
+        loop {
+            if let Some(turn) = self.try_turn() {
+                return turn;
+            }
+            give_way();
+        }
+    }
+
     /// Takes the right to write unless somebody else has it.
     pub(crate) fn try_turn(&self) -> Option<Turn<'_, WORDS>> {
         let version = self.version.load(Ordering::Relaxed);
-        if version & 1 == 1 {
+        if version & 1 == 1 && !crate::planted::take_anothers_turn() {
             return None;
         }
         let odd = version.wrapping_add(1);
@@ -68,6 +81,7 @@ impl<const WORDS: usize> Seqlock<WORDS> {
 
 impl<const WORDS: usize> Turn<'_, WORDS> {
     /// Reads the words as they are: nobody else can change them.
+    #[cfg(any(feature = "tsc", flowgate_loom))]
     pub(crate) fn read(&self) -> [u64; WORDS] {
         core::array::from_fn(|at| self.lock.words[at].load(Ordering::Relaxed))
     }

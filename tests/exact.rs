@@ -44,6 +44,12 @@ enum Op {
     Drain,
 }
 
+fn tokens(nanos: BigInt) -> Tokens {
+    let (whole, rest): (BigInt, BigInt) = (&nanos / 1_000_000_000, nanos % 1_000_000_000);
+    Tokens::new(u64::try_from(whole).unwrap())
+        .saturating_add(Tokens::decimal(u64::try_from(rest).unwrap(), 9))
+}
+
 /// A cost as a share of the capacity, or a fixed small one.
 #[derive(Clone, Debug)]
 enum Cost {
@@ -57,10 +63,7 @@ impl Cost {
             Self::Fixed(tokens) => *tokens,
             Self::Thousandths(share) => {
                 let nanos = nanos(quota.capacity()) * *share / 1_000;
-                let (whole, rest): (BigInt, BigInt) =
-                    (&nanos / 1_000_000_000, nanos % 1_000_000_000);
-                Tokens::new(u64::try_from(whole).unwrap())
-                    .saturating_add(Tokens::decimal(u64::try_from(rest).unwrap(), 9))
+                tokens(nanos)
             }
         }
     }
@@ -189,7 +192,8 @@ impl Bench {
             Op::Refund(cost) => {
                 let cost = cost.of(&self.quota);
                 limiter.refund_at(cost, now_ns);
-                let cost = self.rounded_up(cost);
+                // Less than a unit is not given back.
+                let cost = nanos(cost) - nanos(cost) % nanos(limiter.resolution().unit());
                 self.exact.level_at(now_ns);
                 self.exact.give(cost);
                 return Ok(BigInt::ZERO);
@@ -279,8 +283,8 @@ proptest! {
             let counted_ns = now_ns.max(stored_ns);
             if *give_back {
                 // All of it, at once and at the same stale time: it counts as not granted.
-                if let Op::Take(cost) = op {
-                    bench.limiter.refund_at(cost.of(&quota), now_ns);
+                if matches!(op, Op::Take(_)) {
+                    bench.limiter.refund_at(tokens(granted), now_ns);
                     continue;
                 }
             }
@@ -344,7 +348,7 @@ proptest! {
             let taken = bench.rounded_up(cost);
             prop_assert_eq!(nanos(granted.remaining()), nanos(before) - &taken);
             prop_assert_eq!(granted.remaining(), limiter.available());
-            limiter.refund(cost);
+            limiter.refund(tokens(taken));
             prop_assert_eq!(limiter.available(), before);
         }
         prop_assert_eq!(limiter.quota(), quota);

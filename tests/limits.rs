@@ -36,7 +36,7 @@ fn the_page_names_the_constants() {
         number(row("longest time to fill from the deepest debt")[1]),
         limits::LONGEST_FILL.as_secs()
     );
-    let idle = row("longest time between two uses, longest step back of a clock")[1];
+    let idle = row("longest time between two grants, longest step back of a clock")[1];
     assert_eq!(number(idle), limits::LONGEST_IDLE.as_secs());
     assert!(row("largest amount in a text or a cost")[1].starts_with(&Tokens::MAX.to_string()));
     assert!(row("smallest amount told apart")[1].starts_with(&Tokens::decimal(1, 9).to_string()));
@@ -78,7 +78,7 @@ fn each_limit_is_reached_and_not_passed() {
     let refused = built(Quota::per_second(1_000_000_000).burst(largest * 2));
     assert!(matches!(refused, Err(QuotaError::CapacityTooLarge { .. })), "{refused:?}");
 
-    let slowest = Duration::from_secs(144_115_180);
+    let slowest = Duration::from_secs(144_100_000);
     let limiter = build(Quota::new(1, slowest)).unwrap();
     assert!(limiter.is_allowed());
     let wait = limiter.try_consume(1).unwrap_err().retry_after().unwrap();
@@ -91,10 +91,7 @@ fn each_limit_is_reached_and_not_passed() {
     let named = TokenBucket::builder(Quota::per_second(1_000_000))
         .places(9)
         .build_with_clock(ManualClock::new());
-    assert!(
-        matches!(named, Err(QuotaError::UnitTooSmall { places: 9, largest: 4..=5 })),
-        "{named:?}"
-    );
+    assert!(matches!(named, Err(QuotaError::UnitTooSmall { places: 9, .. })), "{named:?}");
     let above =
         build(Quota::per_second(1)).unwrap().set_quota(Quota::per_second(9), flowgate::Fill::Keep);
     assert!(matches!(above, Err(QuotaError::AboveBuilt { field: "burst", .. })));
@@ -106,15 +103,15 @@ fn every_refusal_is_a_sentence() {
     for (quota, message) in [
         (
             "40000000000/s",
-            "rate 40000000000/s is above 30000000000/s, the highest that one word can count",
+            "rate 40000000000/s is above 15000000000/s, the highest that one word can count",
         ),
         (
             "1/h burst 6000000",
-            "filling this bucket would take 21600000000 s, above 144115188 s, the longest a bucket can measure: use a higher rate, a smaller burst or a smaller debt",
+            "filling this bucket from the lowest level it may have would take 21600000000 s, above 144115188 s, the longest a bucket can measure: use a higher rate, a smaller burst or a smaller debt",
         ),
         (
             "1000000000/s burst 1000000000000000",
-            "burst and debt of 1000000000000000 together are above 545357767376892, the most that one word can count",
+            "burst and debt of 1000000000000000 together are above 263882790666236, the most that one word can count",
         ),
     ] {
         assert_eq!(build(quota.parse().unwrap()).unwrap_err().to_string(), message);

@@ -300,3 +300,131 @@ fn a_crowd_gets_the_whole_burst() {
         assert_eq!(denied, 0, "in round {round}");
     }
 }
+
+/// A change of quota late in a tick, in the deepest debt, at times out of order: the level does not run
+/// out below its bits.
+#[test]
+fn a_change_of_quota_in_the_deepest_debt_leaves_the_debt() {
+    let (slow, fast) = (Quota::per_second(100), Quota::per_second(800).burst(100));
+    for debt in [0, 100] {
+        let limiter = TokenBucket::builder(slow)
+            .largest_quota(fast)
+            .max_debt(debt)
+            .build_with_clock(ManualClock::new())
+            .unwrap();
+        let tick_ns = u64::try_from(limiter.resolution().tick().as_nanos()).unwrap();
+        let (start_ns, end_ns) = (1_000 * tick_ns, 1_001 * tick_ns - 1);
+        for _ in 0..10 {
+            limiter.set_quota_at(fast, Fill::Keep, start_ns).unwrap();
+            limiter.charge_at(1_000_000, end_ns);
+            limiter.set_quota_at(slow, Fill::Keep, start_ns).unwrap();
+            limiter.set_quota_at(fast, Fill::Keep, end_ns).unwrap();
+            assert!(limiter.available_at(end_ns) < 1, "with a debt of {debt}");
+        }
+    }
+}
+
+/// One thread toggles the quota, others take what they can: never more than the larger quota allows.
+#[test]
+fn toggling_the_quota_mints_nothing() {
+    let (slow, fast) = (Quota::per_second(100), Quota::per_second(800).burst(100));
+    for way in 0..3 {
+        let started = std::time::Instant::now();
+        let limiter = TokenBucket::builder(slow).largest_quota(fast).max_debt(0).build().unwrap();
+        let until = started + Duration::from_millis(700);
+        let granted = thread::scope(|scope| {
+            let taker = scope.spawn(|| {
+                let mut granted = Tokens::ZERO;
+                while std::time::Instant::now() < until {
+                    let taken = match way {
+                        0 => limiter.drain(),
+                        1 => limiter.consume_up_to(1).into(),
+                        _ => limiter.try_consume(1).map_or(Tokens::ZERO, |_| Tokens::new(1)),
+                    };
+                    granted = granted.saturating_add(taken);
+                }
+                granted
+            });
+            while !taker.is_finished() {
+                for quota in [fast, slow] {
+                    limiter.set_quota(quota, Fill::Keep).unwrap();
+                }
+                thread::sleep(Duration::from_micros(20));
+            }
+            taker.join().unwrap()
+        });
+        let millis = u64::try_from(started.elapsed().as_millis()).unwrap() + 1;
+        let ceiling = 100 + millis * 800 / 1_000 + 1;
+        assert!(granted <= ceiling, "{granted} granted, {ceiling} allowed");
+    }
+}
+
+/// A thread that is told "no" is told so by one quota, the old or the new.
+#[test]
+fn a_denial_belongs_to_one_quota() {
+    struct Meddling<'a> {
+        limiter: std::cell::OnceCell<&'a TokenBucket<Meddling<'a>>>,
+        now_ns: std::cell::Cell<u64>,
+    }
+    impl flowgate::Clock for Meddling<'_> {
+        fn now_ns(&self) -> u64 {
+            // Between the load of the word and the decision the quota changes.
+            if let Some(limiter) = self.limiter.get() {
+                let slow = Quota::per_hour(1).burst(1_000);
+                limiter.set_quota_at(slow, Fill::Keep, self.now_ns.get()).unwrap();
+            }
+            self.now_ns.get()
+        }
+    }
+    let clock = Meddling { limiter: std::cell::OnceCell::new(), now_ns: 0.into() };
+    let limiter = TokenBucket::with_clock(Quota::per_second(1_000), clock).unwrap();
+    limiter.drain_at(0);
+    limiter.clock().now_ns.set(3_600 * SECOND_NS);
+    limiter.clock().limiter.set(&limiter).ok();
+    assert!(limiter.try_consume(500).is_ok());
+}
+
+/// What is smaller than a unit is not given back, and what a charge could not take is returned exactly.
+#[test]
+fn rounding_never_grants() {
+    let limiter = TokenBucket::builder(Quota::per_second(100))
+        .places(0)
+        .build_with_clock(ManualClock::new())
+        .unwrap();
+    for _ in 0..1_000 {
+        limiter.try_consume_at(1, 0).unwrap();
+        limiter.refund_at(1, 0);
+        limiter.refund_at(Tokens::decimal(9, 1), 0);
+    }
+    limiter.try_consume_at(50, 0).unwrap();
+    limiter.refund_at(Tokens::decimal(9, 1), 0);
+    assert_eq!(limiter.available_at(0), 50);
+
+    let limiter = TokenBucket::builder(Quota::per_second(100))
+        .max_debt(10)
+        .build_with_clock(ManualClock::new())
+        .unwrap();
+    assert_eq!(limiter.charge_at(u64::MAX, 0), u64::MAX - 110);
+    assert_eq!(limiter.charge_at(Tokens::decimal(1, 9), 0), Tokens::decimal(1, 9));
+    assert!("1/0.0000019ms".parse::<Quota>().unwrap().period() >= Duration::from_nanos(2));
+}
+
+/// Changing between plans that are about to complete a unit gains none.
+#[test]
+fn changing_the_quota_over_and_over_gains_nothing() {
+    let limiter = TokenBucket::builder(Quota::per_second(1).burst(1_000))
+        .largest_quota(Quota::per_second(1).burst(1_000))
+        .places(0)
+        .build_with_clock(ManualClock::new())
+        .unwrap();
+    limiter.drain_at(0);
+    let mut granted = 0;
+    for milli in 1..500_u64 {
+        // One token every `milli` + 1 ms and longer than a second: about to arrive a millisecond later.
+        let period = Duration::from_millis((milli + 1) * (1_000 / (milli + 1) + 1));
+        let quota = Quota::new(1, period).burst(1_000);
+        limiter.set_quota_at(quota, Fill::Keep, milli * 1_000_000).unwrap();
+        granted += limiter.consume_up_to_at(9, (milli + 1) * 1_000_000);
+    }
+    assert!(granted <= 2, "{granted} tokens in half a second at one a second");
+}

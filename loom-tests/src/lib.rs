@@ -187,7 +187,10 @@ pub fn a_lowered_quota_holds_from_then_on() {
             },
         );
         assert!(after <= 2, "{after} after the change");
+        // One was taken before, or two were there after.
         assert!(granted + after + limiter.available().whole() <= 3);
+        limiter.clock().advance(10 * 3_600 * SECOND);
+        assert_eq!(limiter.available(), 2);
     });
 }
 
@@ -196,14 +199,16 @@ pub fn a_raised_rate_is_not_counted_for_the_past() {
     explore(2, || {
         let limiter = bucket(Quota::per_second(1).burst(8));
         assert_eq!(limiter.drain(), 8);
-        limiter.clock().advance(SECOND);
+        // Late in a tick, so that what has arrived in it shows.
+        limiter.clock().advance(SECOND + Duration::from_micros(400));
         let (granted, ()) = race(
             &limiter,
             |limiter| limiter.consume_up_to(8),
             |limiter| limiter.set_quota(Quota::per_second(8), Fill::Keep).unwrap(),
         );
-        // One second at one a second, and a tick at the new rate at most.
-        assert!(granted + limiter.available().whole() <= 1);
+        // A second at one a second, to the unit; whichever came first.
+        let arrived = Tokens::decimal(10_004, 4).saturating_add(limiter.resolution().unit());
+        assert!(limiter.available().saturating_add(granted.into()) <= arrived);
     });
 }
 
@@ -253,5 +258,28 @@ pub fn words_are_read_as_they_were_written() {
         }
         let added = u64::from(words.try_add_one()) + other.join().unwrap();
         assert_eq!(words.try_read(), Some([added; 2]));
+    });
+}
+
+/// A bucket in its deepest debt stays there when the rate is raised while others take: the level does not
+/// run out below its bits.
+pub fn a_change_in_the_deepest_debt_leaves_the_debt() {
+    explore(2, || {
+        let (slow, fast) = (Quota::per_second(1).burst(8), Quota::per_second(8).burst(8));
+        let limiter = TokenBucket::builder(slow)
+            .largest_quota(fast)
+            .max_debt(0)
+            .build_with_clock(ManualClock::new())
+            .unwrap();
+        let limiter = Arc::new(limiter);
+        limiter.drain();
+        // The last nanosecond of a tick.
+        limiter.clock().advance(limiter.resolution().tick() - Duration::from_nanos(1));
+        race(
+            &limiter,
+            |limiter| limiter.drain(),
+            move |limiter| limiter.set_quota(fast, Fill::Keep).unwrap(),
+        );
+        assert!(limiter.available() < 1);
     });
 }

@@ -21,4 +21,5 @@ holds! {
     a_quota_is_never_torn,
     two_changes_take_turns,
     words_are_read_as_they_were_written,
+    a_change_in_the_deepest_debt_leaves_the_debt,
 }

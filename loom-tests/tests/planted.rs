@@ -21,11 +21,11 @@ catches! {
     catches_load_then_store: load_then_store by two_consume_one;
     catches_wrapping_elapsed: wrapping_elapsed by a_stalled_reader_mints_nothing;
     catches_refund_above_capacity: refund_above_capacity by refund_never_fills_above_the_capacity;
-    catches_torn_read: torn_read by a_quota_is_never_torn;
+    catches_flip_without_restating: flip_without_restating by a_raised_rate_is_not_counted_for_the_past;
     catches_keep_above_new_capacity: keep_above_new_capacity by a_lowered_quota_holds_from_then_on;
     catches_charge_below_floor: charge_below_floor by charge_and_consume_add_up;
     catches_promise_more_than_taken: promise_more_than_taken by consume_up_to_shares_what_there_is;
     catches_half_written: half_written by words_are_read_as_they_were_written;
     catches_take_anothers_turn: take_anothers_turn by two_changes_take_turns;
-    catches_rerate_the_past: rerate_the_past by a_raised_rate_is_not_counted_for_the_past;
+    catches_read_by_the_first_plan: read_by_the_first_plan by a_lowered_quota_holds_from_then_on;
 }

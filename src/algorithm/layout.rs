@@ -38,9 +38,9 @@ const HEADROOM: [u64; 3] = [8, 2, 1];
 /// How one limiter divides its 64 bits, chosen when it is built and fixed from then on.
 ///
 /// ```text
-///  63 ............ level_bits | level_bits-1 ............ 0
-///  stamp, in ticks            | level, in units, plus `zero`
-///    59 - tick_shift bits     |   tick_shift + 5 bits
+///  63 ........ tick_shift + 5 | tick_shift + 4 | ................ 0
+///  stamp, in ticks            | plan           | level, in units, plus `zero`
+///    59 - tick_shift bits     |  1 bit         |   tick_shift + 4 bits
 /// ```
 ///
 /// * The **stamp** is a count of ticks of 2^`tick_shift` ns on the limiter's clock, modulo its width.
@@ -48,14 +48,16 @@ const HEADROOM: [u64; 3] = [8, 2, 1];
 ///   is added on reading, to the nanosecond: the tick is where the level is counted from, not the
 ///   grain at which tokens arrive. So a level can be below the deepest debt by one tick of refill,
 ///   and `zero`, the pattern of level 0, leaves room for that.
+/// * The **plan** bit says which of a limiter's two plans the word is to be read by, so that a change of
+///   quota is one swap.
 /// * The pattern with all level bits zero is below every level that can occur and marks a dead
 ///   bucket.
 ///
 /// Since none of this depends on the quota in force, a changed quota reads the same word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
-    /// The low bits, which hold the level: 2^(`tick_shift` + 5) − 1.
-    pub(crate) level_mask: u64,
+    /// All but the stamp: 2^(`tick_shift` + 5) − 1.
+    pub(crate) low_mask: u64,
     pub(crate) units_per_token: u64,
     /// The pattern of level 0. Levels below it are debt.
     pub(crate) zero: u64,
@@ -75,16 +77,33 @@ pub(crate) struct Room {
 }
 
 impl Layout {
+    /// The bit that says which plan a word is to be read by.
+    #[inline]
+    pub(crate) fn plan_bit(&self) -> u64 {
+        self.low_mask ^ self.level_mask()
+    }
+
+    #[inline]
+    pub(crate) fn level_mask(&self) -> u64 {
+        self.low_mask >> 1
+    }
+
     /// The stamp for a time, in its place in the word. What it has no room for is shifted out.
     #[inline]
     pub(crate) fn stamp(&self, now_ns: u64) -> u64 {
-        (now_ns << SPARE_BITS) & !self.level_mask
+        (now_ns << SPARE_BITS) & !self.low_mask
     }
 
     /// The nanoseconds between the start of the tick and `now_ns`.
     #[inline]
     pub(crate) fn in_tick_ns(&self, now_ns: u64) -> u64 {
-        now_ns & (self.level_mask >> SPARE_BITS)
+        now_ns & self.tick_mask()
+    }
+
+    /// The nanoseconds within a tick.
+    #[inline]
+    pub(crate) fn tick_mask(&self) -> u64 {
+        self.low_mask >> SPARE_BITS
     }
 
     /// The pattern of the deepest debt, as it can be read; what is stored can be one tick of refill
@@ -98,7 +117,7 @@ impl Layout {
     }
 
     pub(crate) fn tick(&self) -> Duration {
-        Duration::from_nanos((self.level_mask >> SPARE_BITS).saturating_add(1))
+        Duration::from_nanos(self.tick_mask().saturating_add(1))
     }
 
     /// Finds the layout with the finest unit, and for that unit the finest tick, that has room.
@@ -124,14 +143,25 @@ impl Layout {
                 }
             }
         }
-        room.needs(1, room.places.unwrap_or(0))
-            .and_then(|needs| needs.fit(tick_limit_shift..=MAX_TICK_SHIFT))
-            .ok_or_else(|| room.why_not())
+        // Coarser ticks then; and no debt, if none was asked for.
+        let without_debt = Self::or_no_debt(room);
+        [*room, without_debt]
+            .iter()
+            .filter_map(|room| room.needs(1, room.places.unwrap_or(0)))
+            .find_map(|needs| needs.fit(tick_limit_shift..=MAX_TICK_SHIFT))
+            .ok_or_else(|| without_debt.why_not())
     }
 }
 
+impl Layout {
+    fn or_no_debt(room: &Room) -> Room {
+        Room { debt: Some(room.debt.unwrap_or(Tokens::ZERO)), ..*room }
+    }
+}
+
+/// One of the spare bits is the plan's.
 const fn level_bits(tick_shift: u32) -> u32 {
-    tick_shift + SPARE_BITS
+    tick_shift + SPARE_BITS - 1
 }
 
 impl Room {
@@ -194,7 +224,7 @@ impl Room {
         };
         if !fits(&tiny, 0) {
             return QuotaError::RateTooHigh {
-                per_second: per_second(&self.quota).max(per_second(&largest_quota)),
+                per_second: per_second(&self.quota).max(per_second(&largest_quota)).whole(),
                 largest: crate::limits::HIGHEST_RATE_PER_SECOND,
             };
         }
@@ -238,7 +268,7 @@ impl Needs {
             return None;
         }
         Some(Layout {
-            level_mask: (1_u64 << level_bits(tick_shift)).wrapping_sub(1),
+            low_mask: (1_u64 << (tick_shift + SPARE_BITS)).wrapping_sub(1),
             units_per_token: self.units_per_token,
             zero: u64::try_from(zero).ok()?,
             debt_units: u64::try_from(self.debt_units).ok()?,
@@ -276,9 +306,9 @@ pub(crate) fn fill_ns(quota: &Quota, nanos: u128) -> u128 {
     nanos.saturating_mul(quota.period().as_nanos()).div_ceil(quota.tokens().to_nanos().max(1))
 }
 
-/// The quota's rate in tokens per second, any fraction left out.
-pub(crate) fn per_second(quota: &Quota) -> u64 {
-    let per_second =
-        quota.tokens().to_nanos().checked_div(quota.period().as_nanos()).unwrap_or(u128::MAX);
-    u64::try_from(per_second).unwrap_or(u64::MAX)
+/// The quota's rate in tokens per second, rounded down to a billionth.
+pub(crate) fn per_second(quota: &Quota) -> Tokens {
+    let per_second_ns = quota.tokens().to_nanos().saturating_mul(1_000_000_000);
+    let nanos = per_second_ns.checked_div(quota.period().as_nanos()).unwrap_or(u128::MAX);
+    Tokens::from_nanos_saturating(nanos)
 }

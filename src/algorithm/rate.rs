@@ -78,6 +78,11 @@ impl Rate {
         units <= (self.whole << 10).wrapping_add(self.fraction >> 54)
     }
 
+    /// Tells whether a part of the next unit has been counted at `at_ns`.
+    pub(crate) fn is_amid_a_unit(self, at_ns: u64) -> bool {
+        self.phase(at_ns) != 0
+    }
+
     /// The fraction of a unit, in 2^-64, that `at_ns × rate` has beyond its whole units.
     #[inline]
     fn phase(self, at_ns: u64) -> u64 {

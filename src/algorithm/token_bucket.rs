@@ -42,17 +42,19 @@ impl Plan {
             .ok_or_else(|| {
                 let largest = (layout.largest_rate.raw().saturating_mul(1_000_000_000)) >> 64;
                 let largest = u64::try_from(largest).unwrap_or(u64::MAX);
-                above("rate per second", Tokens::new(per_second(quota)), largest)
+                above("rate per second", per_second(quota), largest)
             })?;
         // From the lowest pattern to full, with a nanosecond for the phase.
         let lowest_to_full = layout.zero.saturating_add(capacity_units);
         let full_after_ns = rate.time_to_credit(0, lowest_to_full).saturating_add(1);
         if full_after_ns > LONGEST_FILL_NS {
+            // The nanoseconds may have saturated; then the tokens tell it better.
             let units = layout.debt_units.saturating_add(capacity_units);
             let nanos = Tokens::from_units(units, layout.units_per_token).to_nanos();
             let seconds = fill_ns(quota, nanos).div_ceil(1_000_000_000);
+            let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
             return Err(QuotaError::FillTooSlow {
-                seconds: u64::try_from(seconds).unwrap_or(u64::MAX),
+                seconds: seconds.max(full_after_ns.div_ceil(1_000_000_000)),
             });
         }
         Ok(Self { rate, capacity_units, full_after_ns })
@@ -62,7 +64,7 @@ impl Plan {
     /// every level, if a tick's credit alone does.
     pub(crate) fn brim(&self, layout: &Layout) -> u64 {
         // At most one unit more than a tick credits, wherever it starts.
-        let tick_units = self.rate.credit(0, layout.level_mask >> SPARE_BITS).saturating_add(1);
+        let tick_units = self.rate.credit(0, layout.tick_mask()).saturating_add(1);
         match self.capacity_units.checked_sub(tick_units) {
             Some(below_full) => layout.zero.wrapping_add(below_full),
             None => 0,
@@ -76,6 +78,8 @@ pub(crate) struct Reading {
     /// The level now, not above the capacity, plus [`Layout::zero`].
     pub(crate) level: u64,
     pub(crate) now_ns: u64,
+    /// The bit of the plan that the word was read by.
+    plan_bit: u64,
     /// The start of the stored tick, and the credit since.
     stored_from_ns: u64,
     since_units: u64,
@@ -84,12 +88,13 @@ pub(crate) struct Reading {
 }
 
 impl Layout {
-    /// The word of a bucket that holds `level` (plus `zero`) at `now_ns`.
+    /// The word of a bucket that holds `level` (plus `zero`) at `now_ns`, to be read by `plan`, the one
+    /// of `plan_bit`.
     #[inline]
-    pub(crate) fn word_at(&self, plan: &Plan, now_ns: u64, level: u64) -> u64 {
+    pub(crate) fn word_at(&self, plan: &Plan, plan_bit: u64, now_ns: u64, level: u64) -> u64 {
         let in_tick_ns = self.in_tick_ns(now_ns);
         let in_tick_units = plan.rate.credit(now_ns.wrapping_sub(in_tick_ns), in_tick_ns);
-        self.stamp(now_ns) | level.wrapping_sub(in_tick_units)
+        self.stamp(now_ns) | plan_bit | level.wrapping_sub(in_tick_units)
     }
 
     /// Reads the level at `now_ns`.
@@ -101,17 +106,19 @@ impl Layout {
     pub(crate) fn read(&self, plan: &Plan, word: u64, now_ns: u64) -> Reading {
         let capacity = self.zero.wrapping_add(plan.capacity_units);
         let capacity =
-            if crate::planted::refund_above_capacity() { self.level_mask } else { capacity };
-        let stored_level = word & self.level_mask;
+            if crate::planted::refund_above_capacity() { self.level_mask() } else { capacity };
+        let stored_level = word & self.level_mask();
+        let plan_bit = word & self.plan_bit();
         // In the stamp's place a nanosecond is 2^5, and the range is the whole of 64 bits: the
         // difference is modular by itself, and its top bit says that the stamp is ahead.
-        let since = (now_ns << SPARE_BITS).wrapping_sub(word & !self.level_mask);
+        let since = (now_ns << SPARE_BITS).wrapping_sub(word & !self.low_mask);
         let ahead = since > u64::MAX / 2 && !crate::planted::wrapping_elapsed();
         if ahead {
             let ahead_ns = since.wrapping_neg() >> SPARE_BITS;
             return Reading {
                 level: stored_level.min(capacity),
                 now_ns,
+                plan_bit,
                 stored_from_ns: now_ns.wrapping_add(ahead_ns),
                 since_units: 0,
                 ahead,
@@ -126,42 +133,54 @@ impl Layout {
             // At most what fills the deepest debt: no overflow.
             stored_level.wrapping_add(since_units).min(capacity)
         };
-        Reading { level, now_ns, stored_from_ns, since_units, ahead }
+        Reading { level, now_ns, plan_bit, stored_from_ns, since_units, ahead }
     }
 
-    /// The word with a new level at the time of a reading, to be read by the plan it was read by.
+    /// The word with a new level at the time of a reading, to be read by the same plan.
     #[inline]
     pub(crate) fn store(&self, plan: &Plan, reading: &Reading, level: u64) -> u64 {
         let now_ns = reading.now_ns;
         if reading.ahead {
             // The tick has not begun, so nothing has been credited in it.
-            return self.stamp(reading.stored_from_ns) | level;
+            return self.stamp(reading.stored_from_ns) | reading.plan_bit | level;
         }
         if now_ns.wrapping_sub(reading.stored_from_ns) == self.in_tick_ns(now_ns) {
             // The stored tick is the present one: what was credited is known.
-            return self.stamp(now_ns) | level.wrapping_sub(reading.since_units);
+            let stored_level = level.wrapping_sub(reading.since_units);
+            return self.stamp(now_ns) | reading.plan_bit | stored_level;
         }
-        self.word_at(plan, now_ns, level)
+        self.word_at(plan, reading.plan_bit, now_ns, level)
     }
 
-    /// The word with a new level at the time of a reading, to be read by another plan.
+    /// The word with a new level at the time of a reading, to be read by the other plan.
+    ///
+    /// Seen from a time before the stored one a level can be below the floor, by a tick's refill at most.
+    /// It is raised to it here: the new plan's refill is to be taken off, and there is room for one.
     pub(crate) fn restate(&self, new: &Plan, reading: &Reading, level: u64) -> u64 {
+        let plan_bit = reading.plan_bit ^ self.plan_bit();
+        let at_ns = if reading.ahead { reading.stored_from_ns } else { reading.now_ns };
+        // Amid a unit the new plan is up to a unit early. Whoever kept changing between plans that are
+        // about to complete one would gain one each time; but for a full bucket, which cannot gain.
+        let is_full = level >= self.zero.wrapping_add(new.capacity_units);
+        let early_units = u64::from(!is_full && new.rate.is_amid_a_unit(at_ns));
+        let level = level.saturating_sub(early_units).max(self.floor());
         if reading.ahead {
-            return self.stamp(reading.stored_from_ns) | level;
+            return self.stamp(at_ns) | plan_bit | level;
         }
-        self.word_at(new, reading.now_ns, level)
+        self.word_at(new, plan_bit, at_ns, level)
     }
 
     /// Tells whether the word, as it is stored, holds `wanted` (a cost plus `zero`) in the present tick
     /// and stays below full: then taking is subtracting the cost from the word, whatever has arrived
     /// since, and needs neither the rate nor a multiplication.
     ///
-    /// One comparison tells all. Once the present stamp is taken out of the word by exclusive or, what
-    /// is left is the stored level if the stamps are the same, and above every `brim` if they are not.
+    /// `brim` comes with the bit of its plan. Once the present stamp and that bit are taken out of the
+    /// word by exclusive or, what is left is the stored level if both were the same, and above every
+    /// level if they were not: two comparisons tell all.
     #[inline]
     pub(crate) fn holds_in_place(&self, word: u64, now_ns: u64, wanted: u64, brim: u64) -> bool {
-        let level = word ^ self.stamp(now_ns);
-        level >= wanted && level <= brim
+        let level = word ^ self.stamp(now_ns) ^ (brim & self.plan_bit());
+        level >= wanted && level <= brim & self.level_mask()
     }
 
     /// When `level` (plus `zero`) will be reached, if nothing is taken.
@@ -169,8 +188,8 @@ impl Layout {
     pub(crate) fn wait(&self, plan: &Plan, word: u64, now_ns: u64, level: u64) -> Wait {
         Wait {
             rate: plan.rate,
-            from_ns: (word & !self.level_mask) >> SPARE_BITS,
-            units: level.saturating_sub(word & self.level_mask),
+            from_ns: (word & !self.low_mask) >> SPARE_BITS,
+            units: level.saturating_sub(word & self.level_mask()),
             now_ns,
         }
     }

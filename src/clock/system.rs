@@ -27,7 +27,8 @@ use super::Clock;
 ///
 /// With feature `tsc`, and where the processor's time-stamp counter is invariant (x86-64 with that
 /// flag; the system counter on AArch64), a read takes about 10 ns and stays within a few hundred
-/// nanoseconds of the operating system's monotonic clock, for as long as the process runs. Elsewhere,
+/// nanoseconds of the operating system's monotonic clock, for as long as the process runs: by up to
+/// 0.5 ms while a time server slews that clock by the 500 parts in a million it commonly may. Elsewhere,
 /// and if the counter is found unsteady three times (stopped, reset, moved), it reads [`std::time::Instant`], 25 ns.
 ///
 /// **First use** does not stall: it starts a thread that makes sure of the counter, which takes 1 ms
@@ -157,6 +158,18 @@ mod source {
         }
     }
 
+    impl Line {
+        /// The latest time that somebody can have been told by this line when the counter is at `counter`;
+        /// 0 if the line has not begun.
+        pub(super) fn shown_by(self, counter: u64) -> u64 {
+            let counts = counter.wrapping_sub(self.counter);
+            if self.span == 0 || counts > u64::MAX / 2 {
+                return 0;
+            }
+            self.at(self.counter.wrapping_add(counts.min(self.span)))
+        }
+    }
+
     /// What the next line is measured from: a pair of readings, the slope found then (0: none yet)
     /// and how often the counter was found unsteady.
     #[derive(Clone, Copy, Debug, PartialEq)]
@@ -177,9 +190,9 @@ mod source {
         }
     }
 
-    static LINE: Seqlock<4> = Seqlock::zeroed();
+    static LINE: Seqlock<4> = Seqlock::new([0; 4]);
     /// Written by the thread at the start, and from then on by whoever has the turn at `LINE`.
-    static MEASURED: Seqlock<4> = Seqlock::zeroed();
+    static MEASURED: Seqlock<4> = Seqlock::new([0; 4]);
     static COUNTER: OnceLock<quanta::Clock> = OnceLock::new();
     static INSTANT: OnceLock<InstantClock> = OnceLock::new();
 
@@ -228,12 +241,14 @@ mod source {
             now_ns.saturating_sub(Measured::from_words(measured).ns) >= FIRST_SPAN_NS
         };
         if !MEASURED.try_read().is_some_and(due) {
-            return now_ns;
+            return now_ns.max(shown_ns(counter));
         }
-        // If somebody else is drawing it, `Instant` will do for this once.
-        let Some(mut line_turn) = LINE.try_turn() else { return now_ns };
-        let Some(mut measured_turn) = MEASURED.try_turn() else { return now_ns };
-        let old = Line::from_words(line_turn.read());
+        // If somebody else is drawing it, `Instant` will do for this once. `LINE` itself is locked only
+        // while it is written.
+        let Some(mut measured_turn) = MEASURED.try_turn() else {
+            return now_ns.max(shown_ns(counter));
+        };
+        let Some(old) = LINE.try_read().map(Line::from_words) else { return now_ns };
         let (now, now_ns) = read_both(counter);
         if old.covers(now) {
             // It was drawn while we came here.
@@ -242,8 +257,21 @@ mod source {
         let then = Measured::from_words(measured_turn.read());
         let (line, measured) = next_line(old, then, now, now_ns);
         measured_turn.write(measured.words());
-        line_turn.write(line.words());
+        LINE.turn().write(line.words());
         if line.span == 0 { now_ns } else { line.ns }
+    }
+
+    /// The time by the line if there is one by now, or else the most that it can have shown: its end.
+    /// Whoever is told `Instant`'s time in its place must not be told less.
+    fn shown_ns(counter: &quanta::Clock) -> u64 {
+        // Written for some nanoseconds once a second, at other times read at once.
+        for _ in 0..100 {
+            if let Some(words) = LINE.try_read() {
+                return Line::from_words(words).shown_by(counter.raw());
+            }
+            std::hint::spin_loop();
+        }
+        0
     }
 
     /// Reads both clocks at one moment: of four tries, the one that took least.
@@ -278,7 +306,7 @@ mod source {
             return strike();
         }
         // The clock has shown at most the old line's end, and must not step back from it.
-        let shown_ns = if old.span == 0 { 0 } else { old.at(old.counter.wrapping_add(old.span)) };
+        let shown_ns = old.shown_by(now);
         let ahead_ns = shown_ns.saturating_sub(now_ns);
         if ahead_ns > LARGEST_AHEAD_NS {
             return strike();
@@ -337,6 +365,16 @@ mod tests {
         assert_eq!(next.at(end), line.at(end));
         let met = next.at(next.counter + next.span);
         assert!(met.abs_diff(end_ns + 40_000_000) < 1_000, "{met}");
+    }
+
+    #[test]
+    fn a_line_shows_no_time_before_it_begins_and_none_after_it_ends() {
+        let (line, _) = first();
+        assert_eq!(line.shown_by(line.counter - 1), 0);
+        assert_eq!(line.shown_by(line.counter), line.ns);
+        let end_ns = line.at(line.counter + line.span);
+        assert_eq!(line.shown_by(line.counter + line.span * 5), end_ns);
+        assert_eq!(NONE.shown_by(7), 0);
     }
 
     #[test]
