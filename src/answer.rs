@@ -32,7 +32,8 @@ impl<'a> Granted<'a> {
         Self { grant }
     }
 
-    /// Computes the tokens left right after this call.
+    /// Computes the tokens left right after this call. If the quota was changed twice since, by a later
+    /// quota.
     #[inline]
     #[must_use]
     pub fn remaining(&self) -> Tokens {

@@ -82,7 +82,7 @@ impl Bucket {
     /// `word` has been. `word` was read with `Acquire`.
     #[inline]
     fn of<'a, T>(&self, word: u64, [zero, one]: &'a [T; 2]) -> &'a T {
-        let is_one = word & self.layout.plan_bit() != 0;
+        let is_one = word & self.layout.plan_bit != 0;
         if is_one { one } else { zero }
     }
 
@@ -132,7 +132,7 @@ impl Bucket {
             let (word, plan) = self.look();
             let quota = self.of(word, &self.quotas).try_read();
             // The same plan before and after: they belong together.
-            let plan_bit = self.layout.plan_bit();
+            let plan_bit = self.layout.plan_bit;
             if let Some(quota) = quota
                 && (self.word.load_to_read() ^ word) & plan_bit == 0
             {
@@ -274,7 +274,7 @@ impl Bucket {
             } else {
                 units.min(reading.level.saturating_sub(self.layout.floor()))
             };
-            let level = reading.level.wrapping_sub(taken) & self.layout.level_mask();
+            let level = reading.level.wrapping_sub(taken) & self.layout.level_mask;
             Step::Store(self.layout.store(&plan, &reading, level), taken)
         });
         if taken == units && units < u64::MAX {
@@ -296,7 +296,7 @@ impl Bucket {
         let turn = self.change.turn();
         // Nobody else flips the bit now. The plan of the other one is not in force, and free to write.
         let (word, old) = self.look();
-        let other = word ^ self.layout.plan_bit();
+        let other = word ^ self.layout.plan_bit;
         self.of(other, &self.plans).turn().write(plan_words(&new));
         self.of(other, &self.quotas).turn().write(quota_words(quota));
         loop {
@@ -305,7 +305,7 @@ impl Bucket {
             let level = fill.apply(&self.layout, &old, &new, reading.level);
             let mut restated = self.layout.restate(&new, &reading, level);
             if crate::planted::flip_without_restating() {
-                restated = seen ^ self.layout.plan_bit();
+                restated = seen ^ self.layout.plan_bit;
             }
             if self.word.change_over(seen, restated) {
                 break;
@@ -317,7 +317,7 @@ impl Bucket {
             new.brim(&self.layout)
         };
         // Without a brim there is no fast path, whichever the plan.
-        self.brim.set(if brim == 0 { 0 } else { brim | (other & self.layout.plan_bit()) });
+        self.brim.set(if brim == 0 { 0 } else { brim | (other & self.layout.plan_bit) });
         drop(turn);
         Ok(())
     }
@@ -326,16 +326,10 @@ impl Bucket {
 impl Grant<'_> {
     /// The tokens that were left, and when the bucket will be full.
     ///
-    /// By the plan of the word that was left. If that plan has been replaced meanwhile (two changes ago, or
-    /// one that is under way), by the one in its place.
+    /// By the plan of the word that was left; if that one has been replaced meanwhile, by a later one.
     pub(crate) fn left(&self) -> (Tokens, Wait) {
         let bucket = self.bucket;
-        let plan = loop {
-            if let Some(plan) = bucket.plan_for(self.word) {
-                break plan;
-            }
-            give_way();
-        };
+        let plan = bucket.plan_for(self.word).unwrap_or_else(|| bucket.look().1);
         let level = bucket.layout.read(&plan, self.word, self.now_ns).level;
         let left = bucket.tokens(level.saturating_sub(bucket.layout.zero));
         (left, bucket.layout.wait_full(&plan, self.word, self.now_ns))

@@ -34,7 +34,7 @@
 //! | `tsc` | yes | [`SystemClock`] reads the processor's counter: 10 ns in place of 25 ns |
 //! | `coarse` | no | `CoarseClock`: Linux's coarse clock, 2 ns |
 //! | `serde` | no | [`Quota`] and [`Tokens`] as text in configuration files |
-//! | `portable-atomic` | no | targets without 64-bit atomics |
+//! | `portable-atomic` | no | targets without 64-bit atomics, which it emulates, there with a lock |
 //!
 //! Without default features the crate is `no_std`, allocates nothing, and is given the time.
 //!

@@ -58,6 +58,10 @@ const HEADROOM: [u64; 3] = [8, 2, 1];
 pub(crate) struct Layout {
     /// All but the stamp: 2^(`tick_shift` + 5) − 1.
     pub(crate) low_mask: u64,
+    /// The bit that says which plan a word is to be read by, the highest of those.
+    pub(crate) plan_bit: u64,
+    /// The bits of the level: those below it.
+    pub(crate) level_mask: u64,
     pub(crate) units_per_token: u64,
     /// The pattern of level 0. Levels below it are debt.
     pub(crate) zero: u64,
@@ -77,17 +81,6 @@ pub(crate) struct Room {
 }
 
 impl Layout {
-    /// The bit that says which plan a word is to be read by.
-    #[inline]
-    pub(crate) fn plan_bit(&self) -> u64 {
-        self.low_mask ^ self.level_mask()
-    }
-
-    #[inline]
-    pub(crate) fn level_mask(&self) -> u64 {
-        self.low_mask >> 1
-    }
-
     /// The stamp for a time, in its place in the word. What it has no room for is shifted out.
     #[inline]
     pub(crate) fn stamp(&self, now_ns: u64) -> u64 {
@@ -269,6 +262,8 @@ impl Needs {
         }
         Some(Layout {
             low_mask: (1_u64 << (tick_shift + SPARE_BITS)).wrapping_sub(1),
+            plan_bit: 1 << level_bits(tick_shift),
+            level_mask: (1_u64 << level_bits(tick_shift)).wrapping_sub(1),
             units_per_token: self.units_per_token,
             zero: u64::try_from(zero).ok()?,
             debt_units: u64::try_from(self.debt_units).ok()?,

@@ -106,9 +106,9 @@ impl Layout {
     pub(crate) fn read(&self, plan: &Plan, word: u64, now_ns: u64) -> Reading {
         let capacity = self.zero.wrapping_add(plan.capacity_units);
         let capacity =
-            if crate::planted::refund_above_capacity() { self.level_mask() } else { capacity };
-        let stored_level = word & self.level_mask();
-        let plan_bit = word & self.plan_bit();
+            if crate::planted::refund_above_capacity() { self.level_mask } else { capacity };
+        let stored_level = word & self.level_mask;
+        let plan_bit = word & self.plan_bit;
         // In the stamp's place a nanosecond is 2^5, and the range is the whole of 64 bits: the
         // difference is modular by itself, and its top bit says that the stamp is ahead.
         let since = (now_ns << SPARE_BITS).wrapping_sub(word & !self.low_mask);
@@ -157,7 +157,7 @@ impl Layout {
     /// Seen from a time before the stored one a level can be below the floor, by a tick's refill at most.
     /// It is raised to it here: the new plan's refill is to be taken off, and there is room for one.
     pub(crate) fn restate(&self, new: &Plan, reading: &Reading, level: u64) -> u64 {
-        let plan_bit = reading.plan_bit ^ self.plan_bit();
+        let plan_bit = reading.plan_bit ^ self.plan_bit;
         let at_ns = if reading.ahead { reading.stored_from_ns } else { reading.now_ns };
         // Amid a unit the new plan is up to a unit early. Whoever kept changing between plans that are
         // about to complete one would gain one each time; but for a full bucket, which cannot gain.
@@ -179,8 +179,8 @@ impl Layout {
     /// level if they were not: two comparisons tell all.
     #[inline]
     pub(crate) fn holds_in_place(&self, word: u64, now_ns: u64, wanted: u64, brim: u64) -> bool {
-        let level = word ^ self.stamp(now_ns) ^ (brim & self.plan_bit());
-        level >= wanted && level <= brim & self.level_mask()
+        let level = word ^ self.stamp(now_ns) ^ (brim & self.plan_bit);
+        level >= wanted && level <= brim & self.level_mask
     }
 
     /// When `level` (plus `zero`) will be reached, if nothing is taken.
@@ -189,7 +189,7 @@ impl Layout {
         Wait {
             rate: plan.rate,
             from_ns: (word & !self.low_mask) >> SPARE_BITS,
-            units: level.saturating_sub(word & self.level_mask()),
+            units: level.saturating_sub(word & self.level_mask),
             now_ns,
         }
     }

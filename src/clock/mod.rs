@@ -7,8 +7,8 @@
 //! | [`InstantClock`] | 25 ns | 1 ns | where the time-stamp counter must not be used |
 //! | [`ManualClock`] | 1 ns | as set | tests and simulations |
 //!
-//! A clock counts nanoseconds from an origin of its own. It should not go back; if it does, a bucket
-//! credits nothing until the clock has caught up, so it can only deny more, never grant more.
+//! A clock counts nanoseconds from an origin of its own. It should not go back; if it does, by up to 9.1
+//! years, a bucket credits nothing until the clock has caught up: it can only deny more, never grant more.
 
 #[cfg(all(feature = "coarse", target_os = "linux"))]
 mod coarse;
