@@ -10,6 +10,8 @@ use model::{Exact, nanos};
 use num_bigint::BigInt;
 use proptest::prelude::*;
 
+const CASES: u32 = 3_000;
+
 /// An amount that is as often tiny as huge: uniform in its logarithm.
 fn log_uniform(largest_bits: u32) -> impl Strategy<Value = u64> {
     (0..=largest_bits, any::<u64>()).prop_map(|(bits, noise)| {
@@ -201,7 +203,11 @@ impl Bench {
             Op::Charge(cost) => {
                 let cost = cost.of(&self.quota);
                 let left_over = limiter.charge_at(cost, now_ns);
-                let charged = self.rounded_up(cost) - nanos(left_over);
+                let charged = if left_over.is_zero() {
+                    self.rounded_up(cost)
+                } else {
+                    nanos(cost) - nanos(left_over)
+                };
                 self.exact.level_at(now_ns);
                 self.exact.take(charged);
                 return Ok(BigInt::ZERO);
@@ -220,7 +226,7 @@ fn fill_ns(quota: &Quota) -> u64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Never over and never under, whatever the quota, the history, and how the clock goes.
     #[test]
