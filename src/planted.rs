@@ -46,7 +46,7 @@ planted! {
     read_by_the_first_plan = 9;
 }
 
-/// The switch, one per thread that runs models.
+/// The switches: the bugs are switched on for the whole process, the tracking of loads for a thread.
 #[cfg(flowgate_loom)]
 pub mod control {
     extern crate std;

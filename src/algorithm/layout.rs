@@ -12,10 +12,10 @@ use crate::tokens::{NANOS_PER_TOKEN, Tokens};
 pub(crate) const TIME_BITS: u32 = 59;
 
 /// The bits of a word that are not time: a stamp in its place is the time shifted left by as many, with
-/// the level's bits cleared.
+/// the bits of plan and level cleared.
 pub(crate) const SPARE_BITS: u32 = u64::BITS - TIME_BITS;
 
-/// The longest time between two uses of a bucket, and the longest step back of a clock: half the range,
+/// The longest time between two grants of a bucket, and the longest step back of a clock: half the range,
 /// 9.1 years, less the longest tick, since a stamp is the start of its tick.
 pub(crate) const LONGEST_IDLE_NS: u64 = (1 << (TIME_BITS - 1)) - (1 << MAX_TICK_SHIFT);
 
@@ -23,7 +23,7 @@ pub(crate) const LONGEST_IDLE_NS: u64 = (1 << (TIME_BITS - 1)) - (1 << MAX_TICK_
 /// idle for half the range is full.
 pub(crate) const LONGEST_FILL_NS: u64 = 1 << (TIME_BITS - 2);
 
-/// The coarsest tick: 2^44 ns, 4.9 hours, which leaves 15 bits of stamp and 49 of level.
+/// The coarsest tick: 2^44 ns, 4.9 hours, which leaves 15 bits of stamp and 48 of level.
 pub(crate) const MAX_TICK_SHIFT: u32 = 44;
 
 /// The most decimal places a unit can have, since an amount of tokens has no more.
@@ -137,18 +137,12 @@ impl Layout {
             }
         }
         // Coarser ticks then; and no debt, if none was asked for.
-        let without_debt = Self::or_no_debt(room);
+        let without_debt = Room { debt: Some(room.debt.unwrap_or(Tokens::ZERO)), ..*room };
         [*room, without_debt]
             .iter()
             .filter_map(|room| room.needs(1, room.places.unwrap_or(0)))
             .find_map(|needs| needs.fit(tick_limit_shift..=MAX_TICK_SHIFT))
             .ok_or_else(|| without_debt.why_not())
-    }
-}
-
-impl Layout {
-    fn or_no_debt(room: &Room) -> Room {
-        Room { debt: Some(room.debt.unwrap_or(Tokens::ZERO)), ..*room }
     }
 }
 
