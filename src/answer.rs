@@ -5,6 +5,7 @@ use core::time::Duration;
 use crate::algorithm::Wait;
 use crate::bucket::Grant;
 use crate::quota::Quota;
+use crate::terms::Terms;
 use crate::tokens::Tokens;
 
 /// What a successful call took, and what it left.
@@ -57,8 +58,12 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    pub(crate) fn new(available: Tokens, debt: Tokens, quota: Quota, full: Wait) -> Self {
-        Self { available, debt, quota, full }
+    pub(crate) fn new(terms: &Terms, (level, full, quota): (u64, Wait, Quota)) -> Self {
+        let layout = &terms.layout;
+        let available = terms.tokens(level.saturating_sub(layout.zero));
+        // From a time before the stored one a debt can look deeper than it ever is.
+        let debt_units = layout.zero.saturating_sub(level).min(layout.debt_units);
+        Self { available, debt: terms.tokens(debt_units), quota, full }
     }
 
     /// The tokens that a call could take; zero while in debt.

@@ -1,51 +1,43 @@
-//! A word with the plan to read it by: the token bucket that is given the time.
+//! A word with the terms to read it by: the token bucket that is given the time.
 
-use crossbeam_utils::CachePadded;
-
-use crate::algorithm::layout::units_floor;
-use crate::algorithm::{Layout, Plan, Rate, Room, Wait};
+use crate::algorithm::{Plan, Reading, Wait};
 use crate::cell::{Cell, Step};
 use crate::error::QuotaError;
 use crate::fill::Fill;
 use crate::primitive::{give_way, step_aside};
 use crate::quota::Quota;
-use crate::seqlock::Seqlock;
+use crate::terms::Terms;
 use crate::tokens::Tokens;
 
-/// A token bucket that is given the time.
-///
-/// There are two plans, and a bit of the word says by which one it is to be read. A change of quota
-/// writes the other plan and then swaps the word for one with the same tokens and the other bit: so at
-/// any moment there is one level and one plan to read it by. Whoever decides by a plan that is being
-/// overwritten has a word that has been replaced, and looks again.
-#[derive(Debug)]
-pub(crate) struct Bucket {
-    /// Alone on its cache lines: everything else here is read by all threads and hardly ever written.
-    word: CachePadded<Cell>,
-    /// The highest stored level at which the bucket cannot fill up within the tick (see [`Plan::brim`]),
-    /// with the bit of the plan it was worked out for. Apart from the plan so that the fast path reads
-    /// one word, at a fixed place.
-    brim: Cell,
-    plans: [Seqlock<4>; 2],
-    layout: Layout,
-    quotas: [Seqlock<5>; 2],
-    /// Its turn is the right to change the quota.
-    change: Seqlock<0>,
+/// A token bucket that is given the time: whoever owns the word lends it for a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bucket<'a> {
+    pub(crate) terms: &'a Terms,
+    pub(crate) word: &'a Cell,
 }
 
 /// What a call took, still in units; the rest is worked out when it is asked for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Grant<'a> {
-    bucket: &'a Bucket,
-    word: u64,
-    now_ns: u64,
+    pub(crate) terms: &'a Terms,
+    pub(crate) left: u64,
+    pub(crate) now_ns: u64,
 }
 
-/// What became of a cost.
+/// What became of a cost. Two registers: on the path that everybody takes, nothing goes through memory.
 #[derive(Clone, Copy)]
 pub(crate) enum Taken {
     /// It was taken, and left this word.
-    Granted { left: u64 },
+    Granted(u64),
+    /// Nothing was. Why is written where the caller said.
+    Refused,
+    /// The bucket is not here, or no longer: see [`Gone`].
+    Gone,
+}
+
+/// Why nothing was taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Refusal {
     /// It is not there. `hasty` tells that this may be so only because the time that was given is
     /// earlier than that of others who took tokens first.
     NotYet { wait: Wait, hasty: bool },
@@ -53,45 +45,22 @@ pub(crate) enum Taken {
     Never { capacity_units: u64 },
 }
 
-impl Bucket {
-    pub(crate) fn new(room: &Room, full: bool, now_ns: u64) -> Result<Self, QuotaError> {
-        let layout = Layout::choose(room)?;
-        let plan = Plan::new(&layout, &room.quota)?;
-        let level = layout.zero.wrapping_add(if full { plan.capacity_units } else { 0 });
-        Ok(Self {
-            word: CachePadded::new(Cell::new(layout.word_at(&plan, 0, now_ns, level))),
-            brim: Cell::new(plan.brim(&layout)),
-            plans: [Seqlock::new(plan_words(&plan)), Seqlock::new([0; 4])],
-            layout,
-            quotas: [Seqlock::new(quota_words(&room.quota)), Seqlock::new([0; 5])],
-            change: Seqlock::new([]),
-        })
+impl Refusal {
+    /// Whether a later time may change it.
+    pub(crate) fn is_hasty(&self) -> bool {
+        matches!(self, Self::NotYet { hasty: true, .. })
     }
+}
 
+/// The word holds no bucket: its key was dropped, or its bucket lies elsewhere. Never the word of a direct
+/// limiter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gone;
+
+impl<'a> Bucket<'a> {
     #[inline]
     pub(crate) fn load(&self) -> u64 {
         self.word.load()
-    }
-
-    #[inline]
-    pub(crate) fn layout(&self) -> &Layout {
-        &self.layout
-    }
-
-    /// The words of the plan, or quota, that goes with `word`; `None` if they are being replaced, and so
-    /// `word` has been. `word` was read with `Acquire`.
-    #[inline]
-    fn of<'a, T>(&self, word: u64, [zero, one]: &'a [T; 2]) -> &'a T {
-        let is_one = word & self.layout.plan_bit != 0;
-        if is_one { one } else { zero }
-    }
-
-    #[inline]
-    fn plan_for(&self, word: u64) -> Option<Plan> {
-        let word = if crate::planted::read_by_the_first_plan() { 0 } else { word };
-        let [whole, fraction, capacity_units, full_after_ns] =
-            self.of(word, &self.plans).try_read()?;
-        Some(Plan { rate: Rate { whole, fraction }, capacity_units, full_after_ns })
     }
 
     /// The word and the plan it is to be read by.
@@ -99,77 +68,106 @@ impl Bucket {
     fn look(&self) -> (u64, Plan) {
         loop {
             let word = self.word.load_to_read();
-            if let Some(plan) = self.plan_for(word) {
+            if let Some(plan) = self.terms.plan_for(word) {
                 return (word, plan);
             }
             give_way();
         }
     }
 
-    pub(crate) fn quota(&self) -> Quota {
-        loop {
-            let word = self.word.load_to_read();
-            if let Some(words) = self.of(word, &self.quotas).try_read() {
-                return quota_from_words(words);
+    /// Reads without changing anything.
+    fn peek<T>(&self, read: impl FnOnce(u64, &Plan) -> T) -> Result<T, Gone> {
+        let (word, plan) = self.look();
+        if self.is_gone(word) { Err(Gone) } else { Ok(read(word, &plan)) }
+    }
+
+    #[inline]
+    fn is_gone(&self, word: u64) -> bool {
+        word & self.terms.layout.level_mask == 0
+    }
+
+    /// Decides on the word `seen`, and again on each newer one until a decision stands. A decision is a
+    /// level to leave, or none to leave the word alone, and an outcome.
+    #[inline]
+    fn change<T>(
+        &self,
+        seen: u64,
+        now_ns: u64,
+        mut decide: impl FnMut(u64, &Plan, &Reading) -> (Option<u64>, T),
+    ) -> Result<T, Gone> {
+        let layout = &self.terms.layout;
+        self.word.update(seen, |word| {
+            if self.is_gone(word) {
+                return Step::Keep(Err(Gone));
             }
-            give_way();
-        }
-    }
-
-    #[inline]
-    pub(crate) fn units(&self, tokens: Tokens) -> u64 {
-        tokens.to_units_ceil(self.layout.units_per_token)
-    }
-
-    #[inline]
-    pub(crate) fn tokens(&self, units: u64) -> Tokens {
-        Tokens::from_units(units, self.layout.units_per_token)
+            let Some(plan) = self.terms.plan_for(word) else { return Step::Again };
+            let reading = layout.read(&plan, word, now_ns);
+            match decide(word, &plan, &reading) {
+                (Some(level), outcome) => {
+                    Step::Store(layout.store(&plan, &reading, level), Ok(outcome))
+                }
+                (None, outcome) => Step::Keep(Ok(outcome)),
+            }
+        })
     }
 
     /// The bucket now, without changing it: the level, when it will be full, and the quota.
-    pub(crate) fn read(&self, now_ns: u64) -> (u64, Wait, Quota) {
+    pub(crate) fn read(&self, now_ns: u64) -> Result<(u64, Wait, Quota), Gone> {
+        let layout = &self.terms.layout;
         loop {
             let (word, plan) = self.look();
-            let quota = self.of(word, &self.quotas).try_read();
+            if self.is_gone(word) {
+                return Err(Gone);
+            }
+            let slot = self.terms.slot_for(word);
+            let quota = self.terms.quota_in(slot);
             // The same plan before and after: they belong together.
-            let plan_bit = self.layout.plan_bit;
             if let Some(quota) = quota
-                && (self.word.load_to_read() ^ word) & plan_bit == 0
+                && self.terms.slot_for(self.word.load_to_read()) == slot
             {
-                let level = self.layout.read(&plan, word, now_ns).level;
-                let full = self.layout.wait_full(&plan, word, now_ns);
-                return (level, full, quota_from_words(quota));
+                let level = layout.read(&plan, word, now_ns).level;
+                return Ok((level, layout.wait_full(&plan, word, now_ns), quota));
             }
             give_way();
         }
     }
 
-    /// The level now, plus the layout's `zero`.
-    pub(crate) fn level(&self, now_ns: u64) -> u64 {
-        let (word, plan) = self.look();
-        self.layout.read(&plan, word, now_ns).level
+    /// The tokens that are there now.
+    pub(crate) fn available(&self, now_ns: u64) -> Result<Tokens, Gone> {
+        let layout = &self.terms.layout;
+        let level = self.peek(|word, plan| layout.read(plan, word, now_ns).level)?;
+        Ok(self.terms.tokens(level.saturating_sub(layout.zero)))
     }
 
     /// How long until `cost` is there: nothing if it is, `None` if it never is.
-    pub(crate) fn wait_for(&self, cost: Tokens, now_ns: u64) -> Option<Wait> {
-        let (word, plan) = self.look();
-        let cost_units = self.units(cost);
-        let wanted = self.layout.zero.saturating_add(cost_units);
-        (cost_units <= plan.capacity_units).then(|| self.layout.wait(&plan, word, now_ns, wanted))
+    pub(crate) fn wait_for(&self, cost: Tokens, now_ns: u64) -> Result<Option<Wait>, Gone> {
+        let layout = &self.terms.layout;
+        let cost_units = self.terms.units(cost);
+        let wanted = layout.zero.saturating_add(cost_units);
+        self.peek(|word, plan| {
+            (cost_units <= plan.capacity_units).then(|| layout.wait(plan, word, now_ns, wanted))
+        })
     }
 
-    /// Takes `cost_units`, deciding on the word `seen` first.
+    /// Takes `cost_units`, deciding on the word `seen` first. Writes to `refusal` only if it refuses.
     ///
     /// The loop stands here once more, for taking that is one subtraction: no closure, nothing returned
     /// but a word, so that all of it is inlined into the caller and stays in registers.
     #[inline(always)]
-    pub(crate) fn take(&self, seen: u64, cost_units: u64, now_ns: u64) -> Taken {
-        let wanted = self.layout.zero.saturating_add(cost_units);
+    pub(crate) fn take(
+        &self,
+        seen: u64,
+        cost_units: u64,
+        now_ns: u64,
+        refusal: &mut Option<Refusal>,
+    ) -> Taken {
+        let layout = &self.terms.layout;
+        let wanted = layout.zero.saturating_add(cost_units);
         let mut word = seen;
-        while self.layout.holds_in_place(word, now_ns, wanted, self.brim.load()) {
+        while layout.holds_in_place(word, now_ns, wanted, self.terms.brim()) {
             let left = word.wrapping_sub(cost_units);
             match self.word.replace(word, left) {
-                Ok(()) => return Taken::Granted { left },
+                Ok(()) => return Taken::Granted(left),
                 // In a crowd the word goes from core to core with every swap. Whoever loses one steps aside
                 // and lets the winner go on where the word is: two threads do twice as much so.
                 Err(_) => {
@@ -178,149 +176,145 @@ impl Bucket {
                 }
             }
         }
-        match self.take_slow(word, cost_units, now_ns) {
-            Taken::NotYet { wait, .. } if word != seen => Taken::NotYet { wait, hasty: true },
-            taken => taken,
-        }
-    }
-
-    /// Takes `cost_units` where that is not one subtraction: in a new tick, out of a full bucket, and out
-    /// of one that may hold too little.
-    #[inline(never)]
-    fn take_slow(&self, seen: u64, cost_units: u64, now_ns: u64) -> Taken {
-        let wanted = self.layout.zero.saturating_add(cost_units);
-        self.word.update(seen, |word| {
-            let Some(plan) = self.plan_for(word) else { return Step::Again };
-            let reading = self.layout.read(&plan, word, now_ns);
-            if reading.level >= wanted {
-                let level = reading.level.wrapping_sub(cost_units);
-                let left = self.layout.store(&plan, &reading, level);
-                return Step::Store(left, Taken::Granted { left });
-            }
-            if cost_units > plan.capacity_units {
-                return Step::Keep(Taken::Never { capacity_units: plan.capacity_units });
-            }
-            let missing = wanted.wrapping_sub(reading.level);
-            Step::Keep(Taken::NotYet {
-                wait: self.layout.wait(&plan, word, now_ns, wanted),
-                hasty: word != seen || plan.rate.credits_in_a_microsecond(missing),
-            })
-        })
-    }
-
-    /// The grant that left the word `left`.
-    #[inline]
-    pub(crate) fn grant(&self, left: u64, now_ns: u64) -> Grant<'_> {
-        Grant { bucket: self, word: left, now_ns }
+        let overtaken = word != seen;
+        take_slow(self.terms, self.word, (word, overtaken), cost_units, now_ns, refusal)
     }
 
     /// Takes whole tokens, and tells whether others came first.
-    pub(crate) fn take_up_to(&self, seen: u64, max: u64, now_ns: u64) -> (u64, bool) {
-        let units_per_token = self.layout.units_per_token;
-        self.word.update(seen, |word| {
-            let Some(plan) = self.plan_for(word) else { return Step::Again };
-            let reading = self.layout.read(&plan, word, now_ns);
+    pub(crate) fn take_up_to(&self, seen: u64, max: u64, now_ns: u64) -> Result<(u64, bool), Gone> {
+        let units_per_token = self.terms.layout.units_per_token;
+        self.change(seen, now_ns, |word, _, reading| {
             // `units_per_token` is never 0.
-            let whole = reading.level.saturating_sub(self.layout.zero) / units_per_token;
+            let whole = reading.level.saturating_sub(self.terms.layout.zero) / units_per_token;
             let take = whole.min(max);
             if take == 0 {
-                return Step::Keep((0, word != seen));
+                return (None, (0, word != seen));
             }
             let level = reading.level.wrapping_sub(take.wrapping_mul(units_per_token));
             let told = if crate::planted::promise_more_than_taken() { max } else { take };
-            Step::Store(self.layout.store(&plan, &reading, level), (told, word != seen))
+            (Some(level), (told, word != seen))
         })
     }
 
     /// Takes all, and tells whether others came first.
-    pub(crate) fn drain(&self, seen: u64, now_ns: u64) -> (Tokens, bool) {
-        let (units, overtaken) = self.word.update(seen, |word| {
-            let Some(plan) = self.plan_for(word) else { return Step::Again };
-            let reading = self.layout.read(&plan, word, now_ns);
-            let units = reading.level.saturating_sub(self.layout.zero);
-            if units == 0 {
-                return Step::Keep((0, word != seen));
-            }
-            let empty = self.layout.store(&plan, &reading, self.layout.zero);
-            Step::Store(empty, (units, word != seen))
-        });
-        (self.tokens(units), overtaken)
+    pub(crate) fn drain(&self, seen: u64, now_ns: u64) -> Result<(Tokens, bool), Gone> {
+        let zero = self.terms.layout.zero;
+        let (units, overtaken) = self.change(seen, now_ns, |word, _, reading| {
+            let units = reading.level.saturating_sub(zero);
+            ((units > 0).then_some(zero), (units, word != seen))
+        })?;
+        Ok((self.terms.tokens(units), overtaken))
     }
 
-    pub(crate) fn refund(&self, cost: Tokens, now_ns: u64) {
-        // What is less than a unit is not given back: rounding never grants.
-        let units = units_floor(cost, self.layout.units_per_token);
-        let units = u64::try_from(units).unwrap_or(u64::MAX);
-        self.word.update(self.word.load(), |word| {
-            let Some(plan) = self.plan_for(word) else { return Step::Again };
-            let reading = self.layout.read(&plan, word, now_ns);
+    pub(crate) fn refund(&self, cost: Tokens, now_ns: u64) -> Result<(), Gone> {
+        let units = self.terms.units_floor(cost);
+        self.change(self.load(), now_ns, |_, plan, reading| {
             let mut level = reading.level.saturating_add(units);
             if !crate::planted::refund_above_capacity() {
                 // A level is never above the capacity.
-                level = level.min(self.layout.zero.wrapping_add(plan.capacity_units));
+                level = level.min(self.terms.layout.zero.wrapping_add(plan.capacity_units));
             }
-            Step::Store(self.layout.store(&plan, &reading, level), ())
-        });
+            (Some(level), ())
+        })
     }
 
     /// Takes `cost` down to the floor, and returns what went below it.
-    pub(crate) fn charge(&self, cost: Tokens, now_ns: u64) -> Tokens {
-        let units = self.units(cost);
-        let taken = self.word.update(self.word.load(), |word| {
-            let Some(plan) = self.plan_for(word) else { return Step::Again };
-            let reading = self.layout.read(&plan, word, now_ns);
+    pub(crate) fn charge(&self, cost: Tokens, now_ns: u64) -> Result<Tokens, Gone> {
+        let layout = &self.terms.layout;
+        let units = self.terms.units(cost);
+        let taken = self.change(self.load(), now_ns, |_, _, reading| {
             let taken = if crate::planted::charge_below_floor() {
                 units
             } else {
-                units.min(reading.level.saturating_sub(self.layout.floor()))
+                units.min(reading.level.saturating_sub(layout.floor()))
             };
-            let level = reading.level.wrapping_sub(taken) & self.layout.level_mask;
-            Step::Store(self.layout.store(&plan, &reading, level), taken)
-        });
+            let level = reading.level.wrapping_sub(taken) & layout.level_mask;
+            (Some(level), taken)
+        })?;
         if taken == units && units < u64::MAX {
-            Tokens::ZERO
-        } else {
-            cost.saturating_sub(self.tokens(taken))
+            return Ok(Tokens::ZERO);
         }
+        Ok(cost.saturating_sub(self.terms.tokens(taken)))
     }
 
-    /// Changes the quota, by one swap of the word. `now_ns` tells the time, each time after the word was
-    /// read: so it is not earlier than whatever is in the word.
+    /// Lowers the bucket to what `word` holds, if that is less now.
+    #[cfg(feature = "keyed")]
+    pub(crate) fn lower_to(&self, word: u64, now_ns: u64) -> Result<(), Gone> {
+        let layout = &self.terms.layout;
+        let lower = layout.read(&self.terms.plan(), word, now_ns).level;
+        self.change(self.load(), now_ns, |_, _, reading| {
+            ((lower < reading.level).then_some(lower), ())
+        })
+    }
+
+    /// Changes the quota, by one swap of the word, which names its plan. `now_ns` tells the time, each time
+    /// after the word was read: so it is not earlier than whatever is in the word.
     pub(crate) fn set_quota(
         &self,
         quota: &Quota,
         fill: Fill,
         now_ns: impl Fn() -> u64,
     ) -> Result<(), QuotaError> {
-        let new = Plan::new(&self.layout, quota)?;
-        let turn = self.change.turn();
-        // Nobody else flips the bit now. The plan of the other one is not in force, and free to write.
-        let (word, old) = self.look();
-        let other = word ^ self.layout.plan_bit;
-        self.of(other, &self.plans).turn().write(plan_words(&new));
-        self.of(other, &self.quotas).turn().write(quota_words(quota));
-        loop {
-            let seen = self.word.load();
-            let reading = self.layout.read(&old, seen, now_ns());
-            let level = fill.apply(&self.layout, &old, &new, reading.level);
-            let mut restated = self.layout.restate(&new, &reading, level);
-            if crate::planted::flip_without_restating() {
-                restated = seen ^ self.layout.plan_bit;
+        let layout = &self.terms.layout;
+        let new = Plan::new(layout, quota)?;
+        self.terms.replace(new, quota, |old, new| {
+            loop {
+                let seen = self.load();
+                let reading = layout.read(old, seen, now_ns());
+                let level = fill.apply(layout, old, new, reading.level);
+                let mut restated = layout.restate(new, &reading, level);
+                if crate::planted::flip_without_restating() {
+                    restated = seen ^ layout.mark_mask;
+                }
+                if self.word.change_over(seen, restated) {
+                    break;
+                }
             }
-            if self.word.change_over(seen, restated) {
-                break;
-            }
-        }
-        let brim = if crate::planted::keep_above_new_capacity() {
-            old.brim(&self.layout)
-        } else {
-            new.brim(&self.layout)
-        };
-        // Without a brim there is no fast path, whichever the plan.
-        self.brim.set(if brim == 0 { 0 } else { brim | (other & self.layout.plan_bit) });
-        drop(turn);
+        });
         Ok(())
     }
+
+    /// The grant that left the word `left`.
+    #[inline]
+    pub(crate) fn grant(&self, left: u64, now_ns: u64) -> Grant<'a> {
+        Grant { terms: self.terms, left, now_ns }
+    }
+}
+
+/// Takes `cost_units` where that is not one subtraction: in a new tick, out of a full bucket, and out
+/// of one that may hold too little. `seen` is the word, and whether others have changed it already.
+#[inline(never)]
+fn take_slow(
+    terms: &Terms,
+    word: &Cell,
+    (seen, overtaken): (u64, bool),
+    cost_units: u64,
+    now_ns: u64,
+    refusal: &mut Option<Refusal>,
+) -> Taken {
+    let layout = &terms.layout;
+    let wanted = layout.zero.saturating_add(cost_units);
+    word.update(seen, |word| {
+        if word & layout.level_mask == 0 {
+            return Step::Keep(Taken::Gone);
+        }
+        let Some(plan) = terms.plan_for(word) else { return Step::Again };
+        let reading = layout.read(&plan, word, now_ns);
+        if reading.level >= wanted {
+            let level = reading.level.wrapping_sub(cost_units);
+            let left = layout.store(&plan, &reading, level);
+            return Step::Store(left, Taken::Granted(left));
+        }
+        *refusal = Some(if cost_units > plan.capacity_units {
+            Refusal::Never { capacity_units: plan.capacity_units }
+        } else {
+            let missing = wanted.wrapping_sub(reading.level);
+            let is_near = plan.rate.credits_in_a_microsecond(missing);
+            let wait = layout.wait(&plan, word, now_ns, wanted);
+            Refusal::NotYet { wait, hasty: overtaken || word != seen || is_near }
+        });
+        Step::Keep(Taken::Refused)
+    })
 }
 
 impl Grant<'_> {
@@ -328,30 +322,10 @@ impl Grant<'_> {
     ///
     /// By the plan of the word that was left; if that one has been replaced meanwhile, by a later one.
     pub(crate) fn left(&self) -> (Tokens, Wait) {
-        let bucket = self.bucket;
-        let plan = bucket.plan_for(self.word).unwrap_or_else(|| bucket.look().1);
-        let level = bucket.layout.read(&plan, self.word, self.now_ns).level;
-        let left = bucket.tokens(level.saturating_sub(bucket.layout.zero));
-        (left, bucket.layout.wait_full(&plan, self.word, self.now_ns))
+        let Terms { layout, .. } = self.terms;
+        let plan = self.terms.plan_for(self.left).unwrap_or_else(|| self.terms.plan());
+        let level = layout.read(&plan, self.left, self.now_ns).level;
+        let left = self.terms.tokens(level.saturating_sub(layout.zero));
+        (left, layout.wait_full(&plan, self.left, self.now_ns))
     }
-}
-
-fn plan_words(plan: &Plan) -> [u64; 4] {
-    [plan.rate.whole, plan.rate.fraction, plan.capacity_units, plan.full_after_ns]
-}
-
-/// A quota in five words: two amounts, a period, and between them the billionths of both amounts.
-fn quota_words(quota: &Quota) -> [u64; 5] {
-    let (tokens, capacity, period) = (quota.tokens(), quota.capacity(), quota.period());
-    let billionths = (u64::from(tokens.subsec_nanos()) << 32) | u64::from(capacity.subsec_nanos());
-    [tokens.whole(), capacity.whole(), billionths, period.as_secs(), period.subsec_nanos().into()]
-}
-
-fn quota_from_words([tokens, capacity, billionths, secs, nanos]: [u64; 5]) -> Quota {
-    let amount =
-        |whole, billionths| Tokens::new(whole).saturating_add(Tokens::decimal(billionths, 9));
-    let nanos = core::time::Duration::from_nanos(nanos);
-    let period = core::time::Duration::from_secs(secs).saturating_add(nanos);
-    Quota::new(amount(tokens, billionths >> 32), period)
-        .burst(amount(capacity, billionths & u64::from(u32::MAX)))
 }

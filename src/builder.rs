@@ -1,6 +1,7 @@
 //! Settings of a limiter beyond its quota.
 
 use crate::algorithm::Room;
+use crate::algorithm::layout::MARK_OF_TWO;
 use crate::clock::Clock;
 use crate::error::QuotaError;
 use crate::limiter::{TokenBucket, make};
@@ -35,7 +36,10 @@ pub struct Builder {
 
 impl Builder {
     pub(crate) fn new(quota: Quota) -> Self {
-        Self { room: Room { quota, largest: None, debt: None, places: None }, full: true }
+        Self {
+            room: Room { quota, largest: None, debt: None, places: None, mark_bits: MARK_OF_TWO },
+            full: true,
+        }
     }
 
     /// Names the largest quota that [`set_quota`](TokenBucket::set_quota) will ever set: its rate and

@@ -62,6 +62,13 @@ impl Cell {
         self.word.store(word, Ordering::Relaxed);
     }
 
+    /// Replaces the word outright, for whoever comes through [`load_to_read`](Self::load_to_read) to read what
+    /// was written before.
+    #[inline]
+    pub(crate) fn publish(&self, word: u64) {
+        self.word.store(word, Ordering::Release);
+    }
+
     /// Adds to the word, wrapping, and gives the sum: for a clock that is set by hand.
     #[inline]
     pub(crate) fn add(&self, more: u64) -> u64 {

@@ -36,6 +36,8 @@ pub enum Denied {
     NotYet(NotYet),
     /// The cost is above the capacity; no wait helps.
     Never(Never),
+    /// A keyed limiter holds as many keys as it may, and this one is not among them: see `WhenFull::DenyNew`.
+    NoRoom(NoRoom),
 }
 
 impl Denied {
@@ -43,12 +45,13 @@ impl Denied {
     /// `None` if it never would.
     ///
     /// The wait is exact to the nanosecond: after it the call succeeds, a nanosecond earlier it does
-    /// not. It is never zero.
+    /// not. It is never zero. (Of [`NoRoom`](Self::NoRoom) it is an estimate: see there.)
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::NotYet(not_yet) => Some(not_yet.retry_after()),
             Self::Never(_) => None,
+            Self::NoRoom(no_room) => Some(no_room.retry_after()),
         }
     }
 
@@ -68,6 +71,13 @@ impl fmt::Display for Denied {
                 "denied: a cost of {} is above the capacity of {}, so it can never be allowed",
                 never.cost, never.capacity
             ),
+            Self::NoRoom(no_room) => {
+                write!(
+                    f,
+                    "denied: no room for another key; retry after {:?}",
+                    no_room.retry_after()
+                )
+            }
         }
     }
 }
@@ -106,6 +116,20 @@ impl Never {
     #[must_use]
     pub const fn capacity(&self) -> Tokens {
         self.capacity
+    }
+}
+
+/// No room for another key. See [`Denied`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoRoom {
+    pub(crate) wait: Wait,
+}
+
+impl NoRoom {
+    /// Computes the time in which an empty bucket fills: each key that is not used for so long makes room.
+    #[must_use]
+    pub fn retry_after(&self) -> Duration {
+        self.wait.duration()
     }
 }
 
@@ -173,6 +197,8 @@ pub enum QuotaError {
         /// The most decimal places at this rate and capacity.
         largest: u32,
     },
+    /// A keyed limiter may hold no key.
+    ZeroKeys,
     /// A text is not a decimal amount.
     NotANumber {
         /// The text.
@@ -228,6 +254,9 @@ impl fmt::Display for QuotaError {
                 f,
                 "{places} decimal places are above {largest}, the most that one word has room for at this rate, burst and debt"
             ),
+            Self::ZeroKeys => {
+                f.write_str("max_keys 0: a limiter that may hold no key has none to limit")
+            }
             Self::NotANumber { text } => {
                 write!(f, "{text} is not an amount: write digits, with up to nine after the point")
             }

@@ -52,14 +52,18 @@ mod bucket;
 mod builder;
 mod cell;
 mod clock;
+mod clocked;
 mod error;
 mod fill;
+#[cfg(feature = "keyed")]
+mod keyed;
 mod limiter;
 pub mod limits;
 mod primitive;
 mod quota;
 mod resolution;
 mod seqlock;
+mod terms;
 mod tokens;
 
 #[cfg(flowgate_loom)]
@@ -84,8 +88,13 @@ pub use clock::CoarseClock;
 #[cfg(feature = "std")]
 pub use clock::InstantClock;
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use error::{Denied, Excerpt, Never, NotYet, QuotaError};
+pub use error::{Denied, Excerpt, Never, NoRoom, NotYet, QuotaError};
 pub use fill::Fill;
+#[cfg(feature = "keyed")]
+pub use keyed::{
+    Handle, KeyedBuilder, KeyedLimiter, On, OnEach, SavedKeys, SeededHash, SeededHasher, Tier,
+    WhenFull,
+};
 pub use limiter::TokenBucket;
 pub use quota::Quota;
 pub use resolution::Resolution;

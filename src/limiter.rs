@@ -3,15 +3,20 @@
 use core::fmt;
 use core::time::Duration;
 
+use crossbeam_utils::CachePadded;
+
 use crate::algorithm::Room;
 use crate::answer::{Granted, Snapshot};
-use crate::bucket::{Bucket, Taken};
+use crate::bucket::Bucket;
 use crate::builder::Builder;
+use crate::cell::Cell;
 use crate::clock::{Clock, SystemClock};
-use crate::error::{Denied, Never, NotYet, QuotaError};
+use crate::clocked::{Clocked, try_consume_at};
+use crate::error::{Denied, QuotaError};
 use crate::fill::Fill;
 use crate::quota::Quota;
 use crate::resolution::Resolution;
+use crate::terms::Terms;
 use crate::tokens::Tokens;
 
 /// A lock-free token bucket: it fills at a steady rate up to a capacity, and a call is allowed if the
@@ -58,7 +63,9 @@ use crate::tokens::Tokens;
 /// # Ok::<(), flowgate::QuotaError>(())
 /// ```
 pub struct TokenBucket<C = SystemClock> {
-    bucket: Bucket,
+    /// Alone on its cache lines: everything else here is read by all threads and hardly ever written.
+    word: CachePadded<Cell>,
+    terms: Terms,
     clock: C,
 }
 
@@ -123,6 +130,16 @@ impl<C: Clock> TokenBucket<C> {
         Builder::new(quota).build_with_clock(clock)
     }
 
+    #[inline]
+    fn bucket(&self) -> Bucket<'_> {
+        Bucket { terms: &self.terms, word: &self.word }
+    }
+
+    #[inline]
+    fn clocked(&self) -> Clocked<'_, C> {
+        Clocked { bucket: self.bucket(), clock: &self.clock }
+    }
+
     /// Takes `cost` tokens if all are available now; otherwise takes none.
     ///
     /// A cost of zero is allowed unless the bucket is in debt.
@@ -151,41 +168,7 @@ impl<C: Clock> TokenBucket<C> {
     /// ```
     #[inline]
     pub fn try_consume(&self, cost: impl Into<Tokens>) -> Result<Granted<'_>, Denied> {
-        let cost = cost.into();
-        // The word is read before the clock: then the time is later than whatever is in the word,
-        // unless somebody changes the word from here on, which the compare-and-swap notices.
-        let seen = self.bucket.load();
-        let mut now_ns = self.clock.now_ns();
-        let cost_units = self.bucket.units(cost);
-        let mut taken = self.bucket.take(seen, cost_units, now_ns);
-        if let Taken::NotYet { hasty: true, .. } = taken {
-            (taken, now_ns) = self.take_at_a_later_time(cost_units);
-        }
-        self.answer(taken, cost, now_ns)
-    }
-
-    /// Decides once more, at a later time.
-    ///
-    /// A thread that others overtake between its clock and its compare-and-swap is answered as of its
-    /// own, earlier time, when less had arrived. Out of a full bucket of ten, ten threads at once
-    /// could so be granted nine. The same holds by nanoseconds for a processor that reads its counter
-    /// before an earlier load is done, hence also after a near miss.
-    #[cold]
-    fn take_at_a_later_time(&self, cost_units: u64) -> (Taken, u64) {
-        let seen = self.bucket.load();
-        let now_ns = self.clock.now_ns();
-        (self.bucket.take(seen, cost_units, now_ns), now_ns)
-    }
-
-    #[inline(always)]
-    fn answer(&self, taken: Taken, cost: Tokens, now_ns: u64) -> Result<Granted<'_>, Denied> {
-        match taken {
-            Taken::Granted { left } => Ok(Granted::new(self.bucket.grant(left, now_ns))),
-            Taken::NotYet { wait, .. } => Err(Denied::NotYet(NotYet { wait })),
-            Taken::Never { capacity_units } => {
-                Err(Denied::Never(Never { cost, capacity: self.bucket.tokens(capacity_units) }))
-            }
-        }
+        self.clocked().try_consume(cost.into())
     }
 
     /// [`try_consume`](Self::try_consume) at `now_ns` on the limiter's clock.
@@ -211,9 +194,7 @@ impl<C: Clock> TokenBucket<C> {
         cost: impl Into<Tokens>,
         now_ns: u64,
     ) -> Result<Granted<'_>, Denied> {
-        let cost = cost.into();
-        let taken = self.bucket.take(self.bucket.load(), self.bucket.units(cost), now_ns);
-        self.answer(taken, cost, now_ns)
+        try_consume_at(self.bucket(), cost.into(), now_ns)
     }
 
     /// Takes one token if it is available now. The short form of [`try_consume`](Self::try_consume).
@@ -259,8 +240,7 @@ impl<C: Clock> TokenBucket<C> {
     /// [`available`](Self::available) at `now_ns` on the limiter's clock.
     #[inline]
     pub fn available_at(&self, now_ns: u64) -> Tokens {
-        let level = self.bucket.level(now_ns);
-        self.bucket.tokens(level.saturating_sub(self.bucket.layout().zero))
+        self.bucket().available(now_ns).unwrap_or_default()
     }
 
     /// Computes how long until `cost` tokens are available if nobody else takes any: zero if they are
@@ -289,7 +269,8 @@ impl<C: Clock> TokenBucket<C> {
         cost: impl Into<Tokens>,
         now_ns: u64,
     ) -> Option<Duration> {
-        self.bucket.wait_for(cost.into(), now_ns).map(|wait| wait.duration())
+        let wait = self.bucket().wait_for(cost.into(), now_ns).unwrap_or_default();
+        wait.map(|wait| wait.duration())
     }
 
     /// Takes as many whole tokens as are available now, at most `max`, and returns how many.
@@ -306,20 +287,13 @@ impl<C: Clock> TokenBucket<C> {
     /// # Ok::<(), flowgate::QuotaError>(())
     /// ```
     pub fn consume_up_to(&self, max: u64) -> u64 {
-        let seen = self.bucket.load();
-        let (taken, overtaken) = self.bucket.take_up_to(seen, max, self.clock.now_ns());
-        if !overtaken || taken == max {
-            return taken;
-        }
-        // As in `try_consume`: once more, at a later time.
-        let rest = max.saturating_sub(taken);
-        let (more, _) = self.bucket.take_up_to(self.bucket.load(), rest, self.clock.now_ns());
-        taken.saturating_add(more)
+        self.clocked().consume_up_to(max)
     }
 
     /// [`consume_up_to`](Self::consume_up_to) at `now_ns` on the limiter's clock.
     pub fn consume_up_to_at(&self, max: u64, now_ns: u64) -> u64 {
-        self.bucket.take_up_to(self.bucket.load(), max, now_ns).0
+        let bucket = self.bucket();
+        bucket.take_up_to(bucket.load(), max, now_ns).unwrap_or_default().0
     }
 
     /// Gives `cost` tokens back, up to the capacity.
@@ -346,7 +320,7 @@ impl<C: Clock> TokenBucket<C> {
 
     /// [`refund`](Self::refund) at `now_ns` on the limiter's clock.
     pub fn refund_at(&self, cost: impl Into<Tokens>, now_ns: u64) {
-        self.bucket.refund(cost.into(), now_ns);
+        self.bucket().refund(cost.into(), now_ns).unwrap_or_default();
     }
 
     /// Takes `cost` tokens whether they are there or not: the bucket may go into debt.
@@ -375,7 +349,7 @@ impl<C: Clock> TokenBucket<C> {
 
     /// [`charge`](Self::charge) at `now_ns` on the limiter's clock.
     pub fn charge_at(&self, cost: impl Into<Tokens>, now_ns: u64) -> Tokens {
-        self.bucket.charge(cost.into(), now_ns)
+        self.bucket().charge(cost.into(), now_ns).unwrap_or_default()
     }
 
     /// Takes all that is available now, fractions included, and returns it.
@@ -391,18 +365,13 @@ impl<C: Clock> TokenBucket<C> {
     /// # Ok::<(), flowgate::QuotaError>(())
     /// ```
     pub fn drain(&self) -> Tokens {
-        let seen = self.bucket.load();
-        let (taken, overtaken) = self.bucket.drain(seen, self.clock.now_ns());
-        if !overtaken {
-            return taken;
-        }
-        let (more, _) = self.bucket.drain(self.bucket.load(), self.clock.now_ns());
-        taken.saturating_add(more)
+        self.clocked().drain()
     }
 
     /// [`drain`](Self::drain) at `now_ns` on the limiter's clock.
     pub fn drain_at(&self, now_ns: u64) -> Tokens {
-        self.bucket.drain(self.bucket.load(), now_ns).0
+        let bucket = self.bucket();
+        bucket.drain(bucket.load(), now_ns).unwrap_or_default().0
     }
 
     /// Reads everything at one moment. Changes nothing.
@@ -427,12 +396,13 @@ impl<C: Clock> TokenBucket<C> {
 
     /// [`snapshot`](Self::snapshot) at `now_ns` on the limiter's clock.
     pub fn snapshot_at(&self, now_ns: u64) -> Snapshot {
-        let (level, full, quota) = self.bucket.read(now_ns);
-        let layout = self.bucket.layout();
-        let available = self.bucket.tokens(level.saturating_sub(layout.zero));
-        // From a time before the stored one a debt can look deeper than it ever is.
-        let debt_units = layout.zero.saturating_sub(level).min(layout.debt_units);
-        Snapshot::new(available, self.bucket.tokens(debt_units), quota, full)
+        let read = loop {
+            // It never is gone.
+            if let Ok(read) = self.bucket().read(now_ns) {
+                break read;
+            }
+        };
+        Snapshot::new(&self.terms, read)
     }
 
     /// Changes rate and capacity while other threads go on. `fill` says what becomes of the tokens.
@@ -463,7 +433,7 @@ impl<C: Clock> TokenBucket<C> {
     /// # Ok::<(), flowgate::QuotaError>(())
     /// ```
     pub fn set_quota(&self, quota: Quota, fill: Fill) -> Result<(), QuotaError> {
-        self.bucket.set_quota(&quota, fill, || self.clock.now_ns())
+        self.bucket().set_quota(&quota, fill, || self.clock.now_ns())
     }
 
     /// [`set_quota`](Self::set_quota) at `now_ns` on the limiter's clock.
@@ -475,12 +445,12 @@ impl<C: Clock> TokenBucket<C> {
     ///
     /// As `set_quota`.
     pub fn set_quota_at(&self, quota: Quota, fill: Fill, now_ns: u64) -> Result<(), QuotaError> {
-        self.bucket.set_quota(&quota, fill, || now_ns)
+        self.bucket().set_quota(&quota, fill, || now_ns)
     }
 
     /// The quota in force.
     pub fn quota(&self) -> Quota {
-        self.bucket.quota()
+        self.terms.quota()
     }
 
     /// The clock this limiter reads.
@@ -490,7 +460,7 @@ impl<C: Clock> TokenBucket<C> {
 
     /// The finest amounts and the largest quotas that this limiter can hold.
     pub fn resolution(&self) -> Resolution {
-        Resolution::of(*self.bucket.layout())
+        Resolution::of(self.terms.layout)
     }
 }
 
@@ -510,5 +480,8 @@ pub(crate) fn make<C: Clock>(
     full: bool,
     clock: C,
 ) -> Result<TokenBucket<C>, QuotaError> {
-    Ok(TokenBucket { bucket: Bucket::new(room, full, clock.now_ns())?, clock })
+    let (terms, plan) = Terms::of_one(room)?;
+    let level = terms.layout.zero.wrapping_add(if full { plan.capacity_units } else { 0 });
+    let word = terms.layout.word_at(&plan, clock.now_ns(), level);
+    Ok(TokenBucket { word: CachePadded::new(Cell::new(word)), terms, clock })
 }

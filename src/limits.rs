@@ -15,3 +15,13 @@ pub const HIGHEST_RATE_PER_SECOND: u64 = 15_000_000_000;
 
 /// The largest capacity and debt together, at rates up to 1 token per nanosecond: 2.5 × 10^14 tokens.
 pub const LARGEST_CAPACITY: u64 = 250_000_000_000_000;
+
+/// The most keys that a [`KeyedLimiter`](crate::KeyedLimiter) holds unless it is told otherwise: 2^24, some
+/// 0.5 GB of `u64` keys.
+#[cfg(feature = "keyed")]
+pub const DEFAULT_MAX_KEYS: u64 = 1 << 24;
+
+/// The most buckets that keys share for which there is no room, see [`WhenFull`](crate::WhenFull): 4,096, which
+/// are 32 KB.
+#[cfg(feature = "keyed")]
+pub const SHARED_BUCKETS: u64 = crate::keyed::SHARED_BUCKETS;

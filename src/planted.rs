@@ -44,6 +44,18 @@ planted! {
     take_anothers_turn = 8;
     /// The word is read by the first plan, whatever its bit says.
     read_by_the_first_plan = 9;
+    /// A plan reads what another has written as if it were its own.
+    trust_every_mark = 10;
+    /// A key is dropped from a lock-free map whatever others made of its word meanwhile.
+    drop_without_killing = 11;
+    /// A key that is not there takes from a shared bucket without the lock under which it would be added.
+    share_without_the_lock = 12;
+    /// A key that overflowed gets a full bucket when there is room again.
+    forget_what_was_shared = 13;
+    /// A bucket goes back to its map although a handle to it is left.
+    bring_home_in_use = 14;
+    /// A key that was dropped comes back as full at an earlier time than that.
+    come_back_earlier = 15;
 }
 
 /// The switches: the bugs are switched on for the whole process, the tracking of loads for a thread.

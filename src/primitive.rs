@@ -16,6 +16,12 @@ compile_error!(
     "this target has no 64-bit atomics: turn on flowgate's feature `portable-atomic`, which emulates them"
 );
 
+/// Locks, for what no decision on a key that is there goes through.
+#[cfg(all(flowgate_loom, feature = "keyed"))]
+pub(crate) use loom::sync::{Arc, Mutex, RwLock};
+#[cfg(all(not(flowgate_loom), feature = "keyed"))]
+pub(crate) use std::sync::{Arc, Mutex, RwLock};
+
 /// Gives way while another thread finishes what it holds.
 pub(crate) fn give_way() {
     #[cfg(flowgate_loom)]

@@ -223,7 +223,7 @@ impl Quota {
 #[cfg(feature = "serde")]
 mod serde_text {
     use super::{Quota, Tokens};
-    use serde_core::{
+    use serde::{
         Deserialize, Deserializer, Serialize, Serializer,
         de::{Error, Visitor},
     };

@@ -12,7 +12,7 @@ use crate::tokens::{NANOS_PER_TOKEN, Tokens};
 pub(crate) const TIME_BITS: u32 = 59;
 
 /// The bits of a word that are not time: a stamp in its place is the time shifted left by as many, with
-/// the bits of plan and level cleared.
+/// the bits of mark and level cleared.
 pub(crate) const SPARE_BITS: u32 = u64::BITS - TIME_BITS;
 
 /// The longest time between two grants of a bucket, and the longest step back of a clock: half the range,
@@ -32,15 +32,27 @@ pub(crate) const MAX_PLACES: u32 = 9;
 /// A tick is at most this fraction of the time in which the bucket fills, where the bits allow it.
 const TICKS_PER_FILL: u64 = 1024;
 
-/// Room for this many times the quota, so that a live change seldom meets the layout's limits.
+/// The bits of mark that tell two plans apart.
+pub(crate) const MARK_OF_TWO: u32 = 1;
+
+/// The bits of mark that tell apart the tiers of a keyed limiter.
+#[cfg(feature = "keyed")]
+pub(crate) const MARK_OF_MANY: u32 = 4;
+
+/// Room for this many times the quota, so that a live change seldom meets the layout's limits; and, where keys
+/// have tiers, so that other tiers seldom do.
 const HEADROOM: [u64; 3] = [8, 2, 1];
+const HEADROOM_FOR_TIERS: [u64; 4] = [64, 8, 2, 1];
+
+/// Debt is unlike a capacity: no tier asks for more. By default there is room for this many capacities of it.
+const DEBT_HEADROOM: u64 = 8;
 
 /// How one limiter divides its 64 bits, chosen when it is built and fixed from then on.
 ///
 /// ```text
-///  63 ........ tick_shift + 5 | tick_shift + 4 | ................ 0
-///  stamp, in ticks            | plan           | level, in units, plus `zero`
-///    59 - tick_shift bits     |  1 bit         |   tick_shift + 4 bits
+///  63 ........ tick_shift + 5 | ............ | ......................... 0
+///  stamp, in ticks            | mark         | level, in units, plus `zero`
+///    59 - tick_shift bits     |  1 or 4 bits |   the rest
 /// ```
 ///
 /// * The **stamp** is a count of ticks of 2^`tick_shift` ns on the limiter's clock, modulo its width.
@@ -48,8 +60,9 @@ const HEADROOM: [u64; 3] = [8, 2, 1];
 ///   is added on reading, to the nanosecond: the tick is where the level is counted from, not the
 ///   grain at which tokens arrive. So a level can be below the deepest debt by one tick of refill,
 ///   and `zero`, the pattern of level 0, leaves room for that.
-/// * The **plan** bit says which of a limiter's two plans the word is to be read by, so that a change of
-///   quota is one swap.
+/// * The **mark** tells which plan wrote the word. A direct limiter has two plans and one bit of mark, and
+///   a word is read by the plan that it names, so that a change of quota is one swap. A keyed limiter has
+///   as many plans as it has tiers, any of which may read the word; four bits tell whether it wrote it.
 /// * The pattern with all level bits zero is below every level that can occur and marks a dead
 ///   bucket.
 ///
@@ -58,8 +71,8 @@ const HEADROOM: [u64; 3] = [8, 2, 1];
 pub(crate) struct Layout {
     /// All but the stamp: 2^(`tick_shift` + 5) − 1.
     pub(crate) low_mask: u64,
-    /// The bit that says which plan a word is to be read by, the highest of those.
-    pub(crate) plan_bit: u64,
+    /// The bits of the mark, the highest of those.
+    pub(crate) mark_mask: u64,
     /// The bits of the level: those below it.
     pub(crate) level_mask: u64,
     pub(crate) units_per_token: u64,
@@ -78,6 +91,8 @@ pub(crate) struct Room {
     pub(crate) largest: Option<Quota>,
     pub(crate) debt: Option<Tokens>,
     pub(crate) places: Option<u32>,
+    /// [`MARK_OF_TWO`] or [`MARK_OF_MANY`].
+    pub(crate) mark_bits: u32,
 }
 
 impl Layout {
@@ -97,6 +112,12 @@ impl Layout {
     #[inline]
     pub(crate) fn tick_mask(&self) -> u64 {
         self.low_mask >> SPARE_BITS
+    }
+
+    /// Whether a word is to be read by the plan that its mark names.
+    #[inline]
+    pub(crate) fn mark_names_plan(&self) -> bool {
+        self.mark_mask.is_power_of_two()
     }
 
     /// The pattern of the deepest debt, as it can be read; what is stored can be one tick of refill
@@ -124,7 +145,9 @@ impl Layout {
             largest.check()?;
         }
         let tick_limit_shift = room.tick_limit_shift();
-        for headroom in HEADROOM {
+        let headrooms: &[u64] =
+            if room.mark_bits == MARK_OF_TWO { &HEADROOM } else { &HEADROOM_FOR_TIERS };
+        for &headroom in headrooms {
             if headroom > 1 && room.largest.is_some() {
                 continue;
             }
@@ -146,9 +169,8 @@ impl Layout {
     }
 }
 
-/// One of the spare bits is the plan's.
-const fn level_bits(tick_shift: u32) -> u32 {
-    tick_shift + SPARE_BITS - 1
+const fn level_bits(tick_shift: u32, mark_bits: u32) -> u32 {
+    tick_shift + SPARE_BITS - mark_bits
 }
 
 impl Room {
@@ -168,14 +190,17 @@ impl Room {
         let units_per_token = 10_u64.checked_pow(places).filter(|_| places <= MAX_PLACES)?;
         let largest = self.largest.unwrap_or(self.quota);
         let capacity = self.quota.capacity().max(largest.capacity());
-        let capacity_units = units_floor(capacity, units_per_token).checked_mul(headroom.into())?;
+        let own_capacity_units = units_floor(capacity, units_per_token);
+        let capacity_units = own_capacity_units.checked_mul(headroom.into())?;
         let (units, ns) = faster(&self.quota, &largest, units_per_token)?;
         let rate = Rate::from_ratio(units.checked_mul(headroom.into())?, ns)?;
         let debt_units = match self.debt {
             Some(debt) => debt.to_units_ceil(units_per_token).into(),
-            None => capacity_units.min(self.affordable_debt_units(units_per_token)),
+            None => own_capacity_units
+                .checked_mul(headroom.min(DEBT_HEADROOM).into())?
+                .min(self.affordable_debt_units(units_per_token)),
         };
-        Some(Needs { units_per_token, capacity_units, debt_units, rate })
+        Some(Needs { units_per_token, capacity_units, debt_units, rate, mark_bits: self.mark_bits })
     }
 
     /// The debt that the quota repays within half of what a bucket may take to fill.
@@ -208,19 +233,21 @@ impl Room {
             largest: Some(largest_quota.burst(1)),
             debt: Some(Tokens::ZERO),
             places: Some(0),
+            mark_bits: self.mark_bits,
         };
         if !fits(&tiny, 0) {
             return QuotaError::RateTooHigh {
                 per_second: per_second(&self.quota).max(per_second(&largest_quota)).whole(),
-                largest: crate::limits::HIGHEST_RATE_PER_SECOND,
+                largest: crate::limits::HIGHEST_RATE_PER_SECOND >> (self.mark_bits - MARK_OF_TWO),
             };
         }
         // What is left of the widest level once one tick of refill is taken out.
         let rate = faster(&self.quota, &largest_quota, 1)
             .and_then(|rate| Rate::from_ratio(rate.0, rate.1));
         let tick_units = rate.map_or(0, |rate| (rate.raw() << MAX_TICK_SHIFT) >> 64);
-        let room_units =
-            (1_u128 << level_bits(MAX_TICK_SHIFT)).saturating_sub(tick_units).saturating_sub(4);
+        let room_units = (1_u128 << level_bits(MAX_TICK_SHIFT, self.mark_bits))
+            .saturating_sub(tick_units)
+            .saturating_sub(4);
         QuotaError::CapacityTooLarge {
             tokens,
             largest: Tokens::from_nanos_saturating(
@@ -236,6 +263,7 @@ struct Needs {
     capacity_units: u128,
     debt_units: u128,
     rate: Rate,
+    mark_bits: u32,
 }
 
 impl Needs {
@@ -251,13 +279,16 @@ impl Needs {
         // One pattern, all zeros, is the dead mark.
         let zero = self.debt_units.checked_add(tick_units)?.checked_add(1)?;
         let patterns = zero.checked_add(self.capacity_units)?.checked_add(1)?;
-        if patterns > 1 << level_bits(tick_shift) {
+        let level_bits = level_bits(tick_shift, self.mark_bits);
+        if patterns > 1 << level_bits {
             return None;
         }
+        let low_mask = (1_u64 << (tick_shift + SPARE_BITS)).wrapping_sub(1);
+        let level_mask = (1_u64 << level_bits).wrapping_sub(1);
         Some(Layout {
-            low_mask: (1_u64 << (tick_shift + SPARE_BITS)).wrapping_sub(1),
-            plan_bit: 1 << level_bits(tick_shift),
-            level_mask: (1_u64 << level_bits(tick_shift)).wrapping_sub(1),
+            low_mask,
+            mark_mask: low_mask & !level_mask,
+            level_mask,
             units_per_token: self.units_per_token,
             zero: u64::try_from(zero).ok()?,
             debt_units: u64::try_from(self.debt_units).ok()?,

@@ -9,4 +9,4 @@ mod token_bucket;
 
 pub(crate) use layout::{Layout, Room};
 pub(crate) use rate::{Rate, Wait};
-pub(crate) use token_bucket::Plan;
+pub(crate) use token_bucket::{Plan, Reading};

@@ -2,8 +2,6 @@
 
 use core::time::Duration;
 
-use super::layout::SPARE_BITS;
-
 /// A rate in units per nanosecond, as a 64.64 fixed-point number, rounded up.
 ///
 /// With `G(t) = floor(t × rate)`, the credit from `u` to `v` is `G(v) − G(u)`. Over any sequence of
@@ -107,7 +105,7 @@ impl Rate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wait {
     pub(crate) rate: Rate,
-    /// Where the units are counted from: the start of a tick, modulo 2^59, before or after `now_ns`.
+    /// Where the units are counted from: the start of a tick, before or after `now_ns`.
     pub(crate) from_ns: u64,
     /// The units that must have arrived since.
     pub(crate) units: u64,
@@ -116,16 +114,13 @@ pub(crate) struct Wait {
 
 impl Wait {
     pub(crate) fn nanos(&self) -> u64 {
-        // The half-range rule, as in reading a word.
-        let since = self.now_ns.wrapping_sub(self.from_ns) << SPARE_BITS;
-        if since > u64::MAX / 2 {
-            let ahead_ns = since.wrapping_neg() >> SPARE_BITS;
-            let from_ns = self.now_ns.wrapping_add(ahead_ns);
-            return self.rate.time_to_credit(from_ns, self.units).saturating_add(ahead_ns);
+        let until = self.rate.time_to_credit(self.from_ns, self.units);
+        // Less than half the range apart, whichever comes first.
+        let ahead_ns = self.from_ns.wrapping_sub(self.now_ns);
+        if ahead_ns <= u64::MAX / 2 {
+            return until.saturating_add(ahead_ns);
         }
-        let since_ns = since >> SPARE_BITS;
-        let from_ns = self.now_ns.wrapping_sub(since_ns);
-        self.rate.time_to_credit(from_ns, self.units).saturating_sub(since_ns)
+        until.saturating_sub(ahead_ns.wrapping_neg())
     }
 
     pub(crate) fn duration(&self) -> Duration {

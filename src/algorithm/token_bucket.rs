@@ -18,7 +18,14 @@ pub(crate) struct Plan {
     pub(crate) capacity_units: u64,
     /// After this long even a bucket in its deepest debt is full.
     pub(crate) full_after_ns: u64,
+    /// What it puts into the words that it writes, in place.
+    pub(crate) mark: u64,
+    /// Other plans use the same mark.
+    pub(crate) shares_mark: bool,
 }
+
+/// The lowest level that is stored: below it is the dead mark.
+const LOWEST_LEVEL: u64 = 1;
 
 impl Plan {
     pub(crate) fn new(layout: &Layout, quota: &Quota) -> Result<Self, QuotaError> {
@@ -57,19 +64,31 @@ impl Plan {
                 seconds: seconds.max(full_after_ns.div_ceil(1_000_000_000)),
             });
         }
-        Ok(Self { rate, capacity_units, full_after_ns })
+        Ok(Self { rate, capacity_units, full_after_ns, mark: 0, shares_mark: false })
     }
 
-    /// The highest stored level from which no tick's credit reaches the capacity, or 0, which is below
-    /// every level, if a tick's credit alone does.
+    pub(crate) fn with_mark(self, mark: u64, shares_mark: bool) -> Self {
+        Self { mark, shares_mark, ..self }
+    }
+
+    /// The highest stored level from which no tick's credit reaches the capacity, with the plan's mark; or
+    /// 0, which is below every level, if a tick's credit alone does.
     pub(crate) fn brim(&self, layout: &Layout) -> u64 {
         // At most one unit more than a tick credits, wherever it starts.
         let tick_units = self.rate.credit(0, layout.tick_mask()).saturating_add(1);
         match self.capacity_units.checked_sub(tick_units) {
-            Some(below_full) => layout.zero.wrapping_add(below_full),
+            Some(below_full) => layout.zero.wrapping_add(below_full) | self.mark,
             None => 0,
         }
     }
+}
+
+/// How long ago the stored tick of a word started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Age {
+    Since(u64),
+    /// It starts later than the time of the call.
+    Ahead,
 }
 
 /// What a word says at some time.
@@ -78,23 +97,20 @@ pub(crate) struct Reading {
     /// The level now, not above the capacity, plus [`Layout::zero`].
     pub(crate) level: u64,
     pub(crate) now_ns: u64,
-    /// The bit of the plan that the word was read by.
-    plan_bit: u64,
     /// The start of the stored tick, and the credit since.
     stored_from_ns: u64,
     since_units: u64,
     /// The stored tick starts after `now_ns`.
-    ahead: bool,
+    pub(crate) ahead: bool,
 }
 
 impl Layout {
-    /// The word of a bucket that holds `level` (plus `zero`) at `now_ns`, to be read by `plan`, the one
-    /// of `plan_bit`.
+    /// The word of a bucket that holds `level` (plus `zero`) at `now_ns`, written by `plan`.
     #[inline]
-    pub(crate) fn word_at(&self, plan: &Plan, plan_bit: u64, now_ns: u64, level: u64) -> u64 {
+    pub(crate) fn word_at(&self, plan: &Plan, now_ns: u64, level: u64) -> u64 {
         let in_tick_ns = self.in_tick_ns(now_ns);
         let in_tick_units = plan.rate.credit(now_ns.wrapping_sub(in_tick_ns), in_tick_ns);
-        self.stamp(now_ns) | plan_bit | level.wrapping_sub(in_tick_units)
+        self.stamp(now_ns) | plan.mark | level.wrapping_sub(in_tick_units)
     }
 
     /// Reads the level at `now_ns`.
@@ -107,57 +123,83 @@ impl Layout {
         let capacity = self.zero.wrapping_add(plan.capacity_units);
         let capacity =
             if crate::planted::refund_above_capacity() { self.level_mask } else { capacity };
-        let stored_level = word & self.level_mask;
-        let plan_bit = word & self.plan_bit;
-        // In the stamp's place a nanosecond is 2^5, and the range is the whole of 64 bits: the
-        // difference is modular by itself, and its top bit says that the stamp is ahead.
-        let since = (now_ns << SPARE_BITS).wrapping_sub(word & !self.low_mask);
-        let ahead = since > u64::MAX / 2 && !crate::planted::wrapping_elapsed();
-        if ahead {
-            let ahead_ns = since.wrapping_neg() >> SPARE_BITS;
-            return Reading {
-                level: stored_level.min(capacity),
-                now_ns,
-                plan_bit,
-                stored_from_ns: now_ns.wrapping_add(ahead_ns),
-                since_units: 0,
-                ahead,
-            };
-        }
-        let since_ns = since >> SPARE_BITS;
-        let stored_from_ns = now_ns.wrapping_sub(since_ns);
+        let (stored_from_ns, age) = self.stored_from(word, now_ns);
+        let Age::Since(since_ns) = age else {
+            let level = self.stored_level(plan, word, stored_from_ns).min(capacity);
+            return Reading { level, now_ns, stored_from_ns, since_units: 0, ahead: true };
+        };
         let since_units = plan.rate.credit(stored_from_ns, since_ns);
         let level = if since_ns >= plan.full_after_ns {
             capacity
         } else {
             // At most what fills the deepest debt: no overflow.
+            let stored_level = self.stored_level(plan, word, stored_from_ns);
             stored_level.wrapping_add(since_units).min(capacity)
         };
-        Reading { level, now_ns, plan_bit, stored_from_ns, since_units, ahead }
+        Reading { level, now_ns, stored_from_ns, since_units, ahead: false }
     }
 
-    /// The word with a new level at the time of a reading, to be read by the same plan.
+    /// When the stored tick starts, and how far from `now_ns` that is.
+    ///
+    /// In the stamp's place a nanosecond is 2^5, and the range is the whole of 64 bits: the difference is
+    /// modular by itself, and its top bit says that the stamp is ahead.
+    #[inline]
+    pub(crate) fn stored_from(&self, word: u64, now_ns: u64) -> (u64, Age) {
+        let since = (now_ns << SPARE_BITS).wrapping_sub(word & !self.low_mask);
+        if since > u64::MAX / 2 && !crate::planted::wrapping_elapsed() {
+            return (now_ns.wrapping_add(since.wrapping_neg() >> SPARE_BITS), Age::Ahead);
+        }
+        let since_ns = since >> SPARE_BITS;
+        (now_ns.wrapping_sub(since_ns), Age::Since(since_ns))
+    }
+
+    /// The level as it is stored, to be credited by `plan` from `stored_from_ns` on, the start of its tick.
+    ///
+    /// The credit of a plan is the units that it completes. Amid a unit it is early by a part of one, which
+    /// evens out while one plan reads what it wrote. Another plan has not waited for the other part, and
+    /// whoever changed between plans that are about to complete a unit would gain one each time: so a unit
+    /// is taken off. A word without a mark was written full, by no plan.
+    #[inline]
+    fn stored_level(&self, plan: &Plan, word: u64, stored_from_ns: u64) -> u64 {
+        let level = word & self.level_mask;
+        let mark = word & self.mark_mask;
+        let is_own = mark == plan.mark && !plan.shares_mark;
+        if is_own || mark == 0 || crate::planted::trust_every_mark() {
+            return level;
+        }
+        level.saturating_sub(u64::from(plan.rate.is_amid_a_unit(stored_from_ns)))
+    }
+
+    /// A word that is full by every plan, and was written by none, from the start of `now_ns`'s tick on.
+    #[cfg(feature = "keyed")]
+    pub(crate) fn fresh_word(&self, now_ns: u64) -> u64 {
+        self.stamp(now_ns) | self.zero.wrapping_add(self.largest_capacity_units)
+    }
+
+    /// The word with a new level at the time of a reading, written by the plan of the reading.
+    ///
+    /// Another plan may have left a level that is, by this one, below the floor: it is raised to it where
+    /// this plan's refill is to be taken off.
     #[inline]
     pub(crate) fn store(&self, plan: &Plan, reading: &Reading, level: u64) -> u64 {
         let now_ns = reading.now_ns;
         if reading.ahead {
             // The tick has not begun, so nothing has been credited in it.
-            return self.stamp(reading.stored_from_ns) | reading.plan_bit | level;
+            return self.stamp(reading.stored_from_ns) | plan.mark | level.max(LOWEST_LEVEL);
         }
         if now_ns.wrapping_sub(reading.stored_from_ns) == self.in_tick_ns(now_ns) {
             // The stored tick is the present one: what was credited is known.
             let stored_level = level.wrapping_sub(reading.since_units);
-            return self.stamp(now_ns) | reading.plan_bit | stored_level;
+            return self.stamp(now_ns) | plan.mark | stored_level.max(LOWEST_LEVEL);
         }
-        self.word_at(plan, reading.plan_bit, now_ns, level)
+        self.word_at(plan, now_ns, level.max(self.floor()))
     }
 
-    /// The word with a new level at the time of a reading, to be read by the other plan.
+    /// The word with a new level at the time of a reading by another plan, to be read by `new`.
     ///
     /// Seen from a time before the stored one a level can be below the floor, by a tick's refill at most.
     /// It is raised to it here: the new plan's refill is to be taken off, and there is room for one.
     pub(crate) fn restate(&self, new: &Plan, reading: &Reading, level: u64) -> u64 {
-        let plan_bit = reading.plan_bit ^ self.plan_bit;
         let at_ns = if reading.ahead { reading.stored_from_ns } else { reading.now_ns };
         // Amid a unit the new plan is up to a unit early. Whoever kept changing between plans that are
         // about to complete one would gain one each time; but for a full bucket, which cannot gain.
@@ -165,31 +207,32 @@ impl Layout {
         let early_units = u64::from(!is_full && new.rate.is_amid_a_unit(at_ns));
         let level = level.saturating_sub(early_units).max(self.floor());
         if reading.ahead {
-            return self.stamp(at_ns) | plan_bit | level;
+            return self.stamp(at_ns) | new.mark | level;
         }
-        self.word_at(new, plan_bit, at_ns, level)
+        self.word_at(new, at_ns, level)
     }
 
     /// Tells whether the word, as it is stored, holds `wanted` (a cost plus `zero`) in the present tick
     /// and stays below full: then taking is subtracting the cost from the word, whatever has arrived
     /// since, and needs neither the rate nor a multiplication.
     ///
-    /// `brim` comes with the bit of its plan. Once the present stamp and that bit are taken out of the
+    /// `brim` comes with the mark of its plan. Once the present stamp and that mark are taken out of the
     /// word by exclusive or, what is left is the stored level if both were the same, and above every
     /// level if they were not: two comparisons tell all.
     #[inline]
     pub(crate) fn holds_in_place(&self, word: u64, now_ns: u64, wanted: u64, brim: u64) -> bool {
-        let level = word ^ self.stamp(now_ns) ^ (brim & self.plan_bit);
+        let level = word ^ self.stamp(now_ns) ^ (brim & self.mark_mask);
         level >= wanted && level <= brim & self.level_mask
     }
 
     /// When `level` (plus `zero`) will be reached, if nothing is taken.
     #[inline]
     pub(crate) fn wait(&self, plan: &Plan, word: u64, now_ns: u64, level: u64) -> Wait {
+        let (from_ns, _) = self.stored_from(word, now_ns);
         Wait {
             rate: plan.rate,
-            from_ns: (word & !self.low_mask) >> SPARE_BITS,
-            units: level.saturating_sub(word & self.level_mask),
+            from_ns,
+            units: level.saturating_sub(self.stored_level(plan, word, from_ns)),
             now_ns,
         }
     }

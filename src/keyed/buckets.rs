@@ -1,0 +1,437 @@
+//! The bucket of each key: found, added, dropped when full, and sent away to handles. Given the time.
+
+use core::borrow::Borrow;
+use core::fmt;
+use core::hash::{BuildHasher, Hash};
+use std::borrow::ToOwned;
+use std::boxed::Box;
+use std::collections::HashMap;
+use std::sync::PoisonError;
+use std::vec::Vec;
+
+use crossbeam_utils::CachePadded;
+
+use super::part::{Changes, Part};
+use super::room::{Room, WhenFull};
+use super::tiers::Tiers;
+use super::words::Swept;
+use crate::algorithm::Layout;
+use crate::answer::Snapshot;
+use crate::bucket::{Bucket, Gone};
+use crate::cell::Cell;
+use crate::primitive::{Arc, RwLock, give_way};
+use crate::terms::Terms;
+
+/// The buckets of all keys.
+pub(crate) struct Buckets<K, H> {
+    /// The limiter's own quota.
+    pub(crate) terms: Arc<Terms>,
+    pub(crate) tiers: Arc<Tiers>,
+    pub(crate) room: Room,
+    hasher: H,
+    parts: Box<[Part<K, H>]>,
+    /// The part that is to be searched next for room.
+    next: Cell,
+    /// The buckets that have handles. Their words in the maps say [`away_word`].
+    away: RwLock<HashMap<K, Away, H>>,
+}
+
+/// Where the bits of a hash begin that pick a part.
+const PART_SHIFT: u32 = 32;
+
+/// A bucket outside of the maps, for as long as there are handles to it.
+pub(crate) type Away = Arc<CachePadded<Cell>>;
+
+/// A key for which there is no room.
+pub(crate) struct NoRoom;
+
+impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
+    /// `parts` is a power of two.
+    pub(crate) fn new(
+        terms: Arc<Terms>,
+        tiers: Arc<Tiers>,
+        room: Room,
+        hasher: H,
+        parts: Box<[Part<K, H>]>,
+    ) -> Self {
+        let away = RwLock::new(HashMap::with_hasher(hasher.clone()));
+        Self { terms, tiers, room, hasher, parts, next: Cell::new(0), away }
+    }
+
+    #[inline]
+    fn part(&self, hash: u64) -> &Part<K, H> {
+        // The middle bits: a map picks its shard and its slot by those above and below.
+        let at = (hash >> PART_SHIFT) & (self.parts.len() as u64).wrapping_sub(1);
+        // Below the length, so below what a usize holds.
+        #[allow(clippy::cast_possible_truncation)]
+        &self.parts[at as usize]
+    }
+
+    /// The word of a key whose bucket has handles.
+    fn away_word(&self) -> u64 {
+        self.terms.layout.mark_mask
+    }
+
+    /// Lends the word of `key` to `visit`, if the key is there. `visit` may be called several times.
+    #[inline]
+    pub(crate) fn find<Q, T>(
+        &self,
+        key: &Q,
+        visit: impl FnMut(&Cell) -> Result<T, Gone>,
+    ) -> Option<T>
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq,
+    {
+        self.find_in(self.part(self.hasher.hash_one(key)), key, visit)
+    }
+
+    #[inline]
+    fn find_in<Q, T>(
+        &self,
+        part: &Part<K, H>,
+        key: &Q,
+        mut visit: impl FnMut(&Cell) -> Result<T, Gone>,
+    ) -> Option<T>
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq,
+    {
+        loop {
+            if let Ok(outcome) = part.words.lend(key, &mut visit)? {
+                return Some(outcome);
+            }
+            // The map's lock is given back before the other one is taken.
+            if let Some(away) = self.away(key)
+                && let Ok(outcome) = visit(&away)
+            {
+                return Some(outcome);
+            }
+            // It has come back meanwhile.
+            give_way();
+        }
+    }
+
+    /// Lends the word of `key` and the time to `visit`, which takes tokens. A key that is not there is added,
+    /// unless `visit` leaves its full bucket full.
+    ///
+    /// The time is `now_ns`, or later by as much as the key may have been dropped later.
+    #[inline]
+    pub(crate) fn find_or_add<Q, T>(
+        &self,
+        terms: &Terms,
+        key: &Q,
+        now_ns: u64,
+        mut visit: impl FnMut(&Cell, u64) -> Result<T, Gone>,
+    ) -> Result<T, NoRoom>
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
+    {
+        let hash = self.hasher.hash_one(key);
+        let part = self.part(hash);
+        match part.words.lend(key, |word| visit(word, now_ns)) {
+            Some(Ok(outcome)) => Ok(outcome),
+            // Not inlined, and one more copy of `visit`: so that the one above is.
+            _ => self.find_or_add_slow(terms, key, hash, now_ns, &mut visit),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_or_add_slow<Q, T>(
+        &self,
+        terms: &Terms,
+        key: &Q,
+        hash: u64,
+        now_ns: u64,
+        visit: &mut dyn FnMut(&Cell, u64) -> Result<T, Gone>,
+    ) -> Result<T, NoRoom>
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
+    {
+        match self.find_in(self.part(hash), key, |word| visit(word, now_ns)) {
+            Some(outcome) => Ok(outcome),
+            None => self.add(terms, key, hash, now_ns, visit),
+        }
+    }
+
+    fn add<Q, T>(
+        &self,
+        terms: &Terms,
+        key: &Q,
+        hash: u64,
+        now_ns: u64,
+        visit: &mut dyn FnMut(&Cell, u64) -> Result<T, Gone>,
+    ) -> Result<T, NoRoom>
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
+    {
+        let part = self.part(hash);
+        loop {
+            let mut searched = false;
+            let added = part.change(|changes| {
+                if self.is_there(part, key) {
+                    return None;
+                }
+                if changes.is_due() {
+                    self.sweep_part(part, changes, now_ns);
+                }
+                let has_room = self.room.take() || {
+                    searched = changes.is_to_be_searched();
+                    if searched {
+                        self.sweep_part(part, changes, now_ns);
+                    }
+                    searched && self.room.take()
+                };
+                let now_ns = changes.not_before_sweep(now_ns);
+                if has_room {
+                    let word = Cell::new(self.first_word(terms, hash, now_ns));
+                    let full = word.load();
+                    let outcome = visit(&word, now_ns);
+                    // A denial writes nothing.
+                    if word.load() == full {
+                        self.room.give_back(1);
+                    } else {
+                        part.words.insert(key.to_owned(), word);
+                        changes.held = changes.held.saturating_add(1);
+                    }
+                    return Some(outcome.map_err(|Gone| NoRoom));
+                }
+                // Under the lock: nobody makes it a bucket of its own meanwhile.
+                Some(self.without_room(terms, hash, now_ns, visit))
+            });
+            if searched {
+                // There may be room for the next one elsewhere.
+                self.sweep_next(now_ns);
+            }
+            if let Some(outcome) = added {
+                return outcome;
+            }
+            if let Some(outcome) = self.find_in(part, key, |word| visit(word, now_ns)) {
+                return Ok(outcome);
+            }
+        }
+    }
+
+    /// Serves a key for which there is no room.
+    fn without_room<T>(
+        &self,
+        terms: &Terms,
+        hash: u64,
+        now_ns: u64,
+        visit: &mut dyn FnMut(&Cell, u64) -> Result<T, Gone>,
+    ) -> Result<T, NoRoom> {
+        let outcome = match (self.room.when_full, self.room.shared(hash)) {
+            (WhenFull::Share, Some(shared)) => visit(shared, now_ns),
+            (WhenFull::GrantNew, _) => {
+                visit(&Cell::new(self.first_word(terms, hash, now_ns)), now_ns)
+            }
+            _ => return Err(NoRoom),
+        };
+        // Neither of them is ever gone.
+        outcome.map_err(|Gone| NoRoom)
+    }
+
+    fn is_there<Q>(&self, part: &Part<K, H>, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq,
+    {
+        let layout = &self.terms.layout;
+        let is_here = |word: &Cell| match word.load() & layout.level_mask {
+            0 => Err(Gone),
+            _ => Ok(()),
+        };
+        // Gone, and still in its map: its bucket is away.
+        part.words.lend(key, is_here).is_some()
+    }
+
+    /// The word that a new key begins with: full, or as full as the bucket it may have shared before.
+    fn first_word(&self, terms: &Terms, hash: u64, now_ns: u64) -> u64 {
+        let layout = &terms.layout;
+        let plan = terms.plan();
+        match self.room.shared(hash) {
+            Some(shared) if !crate::planted::forget_what_was_shared() => {
+                let reading = layout.read(&plan, shared.load(), now_ns);
+                layout.store(&plan, &reading, reading.level)
+            }
+            _ => layout.word_at(&plan, now_ns, layout.zero.wrapping_add(plan.capacity_units)),
+        }
+    }
+
+    /// What would serve a key that is not there: a word that nobody else will see again.
+    pub(crate) fn word_of_none<Q>(&self, terms: &Terms, key: &Q, now_ns: u64) -> Cell
+    where
+        Q: ?Sized + Hash,
+    {
+        Cell::new(self.first_word(terms, self.hasher.hash_one(key), now_ns))
+    }
+
+    /// Drops the keys of a part that are full by every plan.
+    fn sweep_part(&self, part: &Part<K, H>, changes: &mut Changes, now_ns: u64) -> Swept {
+        // Before any key is dropped: whoever adds one comes after.
+        changes.begin_sweep(now_ns);
+        let is_full = self.is_full_at(now_ns);
+        let away_word = self.away_word();
+        let swept = part.words.sweep(|key, cell, mut word| {
+            if word == away_word {
+                match self.bring_home(key, cell) {
+                    Some(home) => word = home,
+                    None => return false,
+                }
+            }
+            is_full(word)
+        });
+        changes.held = changes.held.saturating_sub(swept.dropped);
+        self.room.give_back(swept.dropped);
+        swept
+    }
+
+    /// Drops the full keys of one part, and next time those of the next.
+    fn sweep_next(&self, now_ns: u64) {
+        let part = self.part(self.next.add(1) << PART_SHIFT);
+        part.change(|changes| self.sweep_part(part, changes, now_ns));
+    }
+
+    /// Drops all keys that are full, a part at a time. Returns how many.
+    pub(crate) fn sweep(&self, now_ns: u64) -> u64 {
+        let sweep_one =
+            |part: &Part<K, H>| part.change(|changes| self.sweep_part(part, changes, now_ns));
+        self.parts.iter().map(|part| sweep_one(part).dropped).sum()
+    }
+
+    fn away<Q>(&self, key: &Q) -> Option<Away>
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq,
+    {
+        self.away.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    /// Takes the bucket of `key` out of its map, and adds the key first if it is not there, whether there is
+    /// room or not: the number of handles is the caller's.
+    pub(crate) fn send_away<Q>(&self, terms: &Terms, key: &Q, now_ns: u64) -> Away
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
+    {
+        let hash = self.hasher.hash_one(key);
+        let part = self.part(hash);
+        part.change(|changes| {
+            if let Some(away) = self.away(key) {
+                return away;
+            }
+            if !self.is_there(part, key) {
+                let now_ns = changes.not_before_sweep(now_ns);
+                let word = Cell::new(self.first_word(terms, hash, now_ns));
+                self.room.take_anyway();
+                part.words.insert(key.to_owned(), word);
+                changes.held = changes.held.saturating_add(1);
+            }
+            // Where it will be found, before its word says that it is there.
+            let away = Arc::new(CachePadded::new(Cell::new(0)));
+            let mut all_away = self.away.write().unwrap_or_else(PoisonError::into_inner);
+            all_away.insert(key.to_owned(), Arc::clone(&away));
+            drop(all_away);
+            let sent = part.words.lend(key, |cell| {
+                let mut word = cell.load();
+                loop {
+                    // Others see it only after the swap.
+                    away.set(word);
+                    if cell.change_over(word, self.away_word()) {
+                        return Ok(());
+                    }
+                    word = cell.load();
+                }
+            });
+            // Under the lock nobody drops the key.
+            debug_assert!(matches!(sent, Some(Ok(()))));
+            away
+        })
+    }
+
+    /// Puts the bucket of a key back into its map, and returns its word, if there is no handle left and no call
+    /// on its way.
+    fn bring_home(&self, key: &K, cell: &Cell) -> Option<u64> {
+        let mut all_away = self.away.write().unwrap_or_else(PoisonError::into_inner);
+        let away = all_away.get_mut(key)?;
+        let word = if crate::planted::bring_home_in_use() {
+            away.load()
+        } else {
+            Arc::get_mut(away)?.load()
+        };
+        cell.set(word);
+        all_away.remove(key);
+        Some(word)
+    }
+
+    /// Adds a bucket that another process has saved, whether there is room or not, or lowers the one that is there
+    /// to it.
+    pub(crate) fn restore(&self, key: &K, word: u64, now_ns: u64)
+    where
+        K: Clone,
+    {
+        let hash = self.hasher.hash_one(key);
+        let part = self.part(hash);
+        let terms = &self.terms;
+        let lower = |cell: &Cell| Bucket { terms, word: cell }.lower_to(word, now_ns);
+        part.change(|changes| {
+            // Under the lock nobody drops the key.
+            if self.find_in(part, key, lower).is_none() {
+                let cell =
+                    Cell::new(self.first_word(terms, hash, changes.not_before_sweep(now_ns)));
+                // A bucket that is not in its map yet is not gone.
+                let _ = lower(&cell);
+                self.room.take_anyway();
+                part.words.insert(key.clone(), cell);
+                changes.held = changes.held.saturating_add(1);
+            }
+        });
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.terms.layout
+    }
+
+    /// Tells of words whether they are full by every plan.
+    pub(crate) fn is_full_at(&self, now_ns: u64) -> impl Fn(u64) -> bool + '_ {
+        let full_by = self.tiers.full_by(now_ns);
+        move |word| full_by.iter().all(|plan| plan.is_full(self.layout(), word, now_ns))
+    }
+
+    /// What a word says, by the limiter's own quota.
+    pub(crate) fn read_word(&self, word: u64, now_ns: u64) -> Option<Snapshot> {
+        let bucket = Bucket { terms: &self.terms, word: &Cell::new(word) };
+        bucket.read(now_ns).ok().map(|read| Snapshot::new(&self.terms, read))
+    }
+
+    /// The keys of each part with their words, a part at a time.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (K, u64)> + '_
+    where
+        K: Clone,
+    {
+        self.parts.iter().flat_map(move |part| {
+            let mut found = Vec::new();
+            part.words.for_each(|key, word| found.push((key.clone(), word)));
+            found.into_iter().filter_map(move |(key, word)| {
+                if word != self.away_word() {
+                    return Some((key, word));
+                }
+                let word = self.find(&key, |cell| match cell.load() {
+                    word if word & self.terms.layout.level_mask == 0 => Err(Gone),
+                    word => Ok(word),
+                })?;
+                Some((key, word))
+            })
+        })
+    }
+}
+
+impl<K, H> fmt::Debug for Buckets<K, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Buckets").field("room", &self.room).finish_non_exhaustive()
+    }
+}

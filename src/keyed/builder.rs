@@ -1,0 +1,210 @@
+//! Settings of a keyed limiter beyond its quota.
+
+use core::fmt;
+use core::hash::{BuildHasher, Hash};
+use core::marker::PhantomData;
+
+use super::buckets::Buckets;
+use super::hash::SeededHash;
+use super::part::Part;
+use super::room::{Room, WhenFull};
+use super::tiers::Tiers;
+#[cfg(any(feature = "papaya", flowgate_loom))]
+use super::words::LockFree;
+use super::words::{Locked, Words};
+use super::{KeyedLimiter, limits};
+use crate::algorithm::layout::MARK_OF_MANY;
+use crate::algorithm::{Layout, Room as WordRoom};
+use crate::clock::{Clock, SystemClock};
+use crate::error::QuotaError;
+use crate::primitive::Arc;
+use crate::quota::Quota;
+use crate::tokens::Tokens;
+
+/// Settings of a [`KeyedLimiter`] beyond its quota.
+///
+/// # Examples
+///
+/// ```
+/// use flowgate::{KeyedLimiter, ManualClock, Quota, WhenFull};
+///
+/// let users = KeyedLimiter::<u64>::builder(Quota::per_second(10))
+///     .largest_quota(Quota::per_second(1_000))
+///     .max_keys(100_000)
+///     .when_full(WhenFull::DenyNew)
+///     .build_with_clock(ManualClock::new())?;
+/// let gold = users.tier(Quota::per_second(1_000))?;
+/// assert_eq!(users.on(&gold).available(&7), 1_000);
+/// # Ok::<(), flowgate::QuotaError>(())
+/// ```
+#[derive(Clone)]
+pub struct KeyedBuilder<K, H = SeededHash> {
+    word_room: WordRoom,
+    max_keys: u64,
+    when_full: WhenFull,
+    hasher: H,
+    #[cfg(any(feature = "papaya", flowgate_loom))]
+    lock_free: bool,
+    keys: PhantomData<fn() -> K>,
+}
+
+/// A part holds some hundred keys at least, before there are more parts.
+const KEYS_A_PART: u64 = 256;
+
+/// More parts make sweeps shorter and cost memory even if they are empty: with these, a limiter takes about
+/// 0.3 MB, and a sweep of one of ten million keys looks at 20,000.
+const MOST_PARTS: u64 = 512;
+
+impl<K> KeyedBuilder<K> {
+    pub(super) fn new(quota: Quota) -> Self {
+        let word_room =
+            WordRoom { quota, largest: None, debt: None, places: None, mark_bits: MARK_OF_MANY };
+        Self {
+            word_room,
+            max_keys: limits::DEFAULT_MAX_KEYS,
+            when_full: WhenFull::default(),
+            hasher: SeededHash::new(),
+            #[cfg(any(feature = "papaya", flowgate_loom))]
+            lock_free: false,
+            keys: PhantomData,
+        }
+    }
+}
+
+impl<K, H> KeyedBuilder<K, H> {
+    /// Names the largest quota that this limiter will ever have, that of any tier included: its rate and its
+    /// capacity are the limits. By default 64 times the first quota, or less where the bits do not
+    /// allow it.
+    #[must_use]
+    pub fn largest_quota(mut self, quota: Quota) -> Self {
+        self.word_room.largest = Some(quota);
+        self
+    }
+
+    /// Bounds the debt that [`charge`](KeyedLimiter::charge) can run up. By default eight times the quota's
+    /// capacity, or what is repaid in 2.2 years if that is less.
+    #[must_use]
+    pub fn max_debt(mut self, tokens: impl Into<Tokens>) -> Self {
+        self.word_room.debt = Some(tokens.into());
+        self
+    }
+
+    /// Sets the smallest amount told apart to 10^-`places` tokens, from 0 to 9. By default as small as
+    /// the bits allow.
+    #[must_use]
+    pub fn places(mut self, places: u32) -> Self {
+        self.word_room.places = Some(places);
+        self
+    }
+
+    /// Bounds the number of keys, and so the memory. By default
+    /// [`DEFAULT_MAX_KEYS`](crate::limits::DEFAULT_MAX_KEYS).
+    #[must_use]
+    pub fn max_keys(mut self, max_keys: u64) -> Self {
+        self.max_keys = max_keys;
+        self
+    }
+
+    /// Says what becomes of a new key when there is no room for it. By default it shares a bucket with others.
+    #[must_use]
+    pub fn when_full(mut self, when_full: WhenFull) -> Self {
+        self.when_full = when_full;
+        self
+    }
+
+    /// Hashes keys in another way than [`SeededHash`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::hash::RandomState;
+    /// use flowgate::{KeyedLimiter, Quota};
+    ///
+    /// let users = KeyedLimiter::<String>::builder(Quota::per_second(5)).hasher(RandomState::new()).build()?;
+    /// assert!(users.is_allowed("alice"));
+    /// # Ok::<(), flowgate::QuotaError>(())
+    /// ```
+    #[must_use]
+    pub fn hasher<G>(self, hasher: G) -> KeyedBuilder<K, G> {
+        KeyedBuilder {
+            word_room: self.word_room,
+            max_keys: self.max_keys,
+            when_full: self.when_full,
+            hasher,
+            #[cfg(any(feature = "papaya", flowgate_loom))]
+            lock_free: self.lock_free,
+            keys: PhantomData,
+        }
+    }
+
+    /// Keeps the keys in a map in which they are found without a lock, in place of one whose shards have
+    /// locks.
+    ///
+    /// For services where many threads hammer the same few keys, above all with calls that are denied. Where
+    /// keys are many it is slower and takes twice the memory: see `docs/performance.md`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowgate::{KeyedLimiter, Quota};
+    ///
+    /// let models = KeyedLimiter::<String>::builder(Quota::per_second(5)).lock_free().build()?;
+    /// assert!(models.is_allowed("large"));
+    /// # Ok::<(), flowgate::QuotaError>(())
+    /// ```
+    #[cfg(any(feature = "papaya", flowgate_loom))]
+    #[must_use]
+    pub fn lock_free(mut self) -> Self {
+        self.lock_free = true;
+        self
+    }
+}
+
+impl<K: Eq + Hash, H: BuildHasher + Clone> KeyedBuilder<K, H> {
+    /// Makes the limiter on the [`SystemClock`].
+    ///
+    /// # Errors
+    ///
+    /// [`QuotaError`] if one word cannot hold all that, see [`limits`](crate::limits); and
+    /// [`QuotaError::ZeroKeys`].
+    pub fn build(self) -> Result<KeyedLimiter<K, SystemClock, H>, QuotaError> {
+        self.build_with_clock(SystemClock::new())
+    }
+
+    /// Makes the limiter on a clock of the caller's.
+    ///
+    /// # Errors
+    ///
+    /// As `build`.
+    pub fn build_with_clock<C: Clock>(self, clock: C) -> Result<KeyedLimiter<K, C, H>, QuotaError> {
+        if self.max_keys == 0 {
+            return Err(QuotaError::ZeroKeys);
+        }
+        let layout = Layout::choose(&self.word_room)?;
+        let tiers = Arc::new(Tiers::new(layout));
+        let terms = tiers.make(&self.word_room.quota)?;
+        let room = Room::new(&layout, self.max_keys, self.when_full, clock.now_ns());
+        let parts = (self.max_keys / KEYS_A_PART).next_power_of_two().min(MOST_PARTS);
+        let parts = (0..parts).map(|_| Part::new(self.words())).collect();
+        let buckets = Buckets::new(terms, tiers, room, self.hasher, parts);
+        Ok(KeyedLimiter::of(buckets, clock))
+    }
+
+    fn words(&self) -> Words<K, H> {
+        #[cfg(any(feature = "papaya", flowgate_loom))]
+        if self.lock_free {
+            return Words::LockFree(LockFree::new(self.hasher.clone()));
+        }
+        Words::Locked(Locked::new(self.hasher.clone()))
+    }
+}
+
+impl<K, H> fmt::Debug for KeyedBuilder<K, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyedBuilder")
+            .field("quota", &self.word_room.quota)
+            .field("max_keys", &self.max_keys)
+            .field("when_full", &self.when_full)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,163 @@
+//! One key's bucket, for whoever calls it often.
+
+use core::fmt;
+use core::time::Duration;
+
+use super::buckets::Away;
+use crate::answer::{Granted, Snapshot};
+use crate::bucket::Bucket;
+use crate::clock::{Clock, SystemClock};
+use crate::clocked::{Clocked, try_consume_at};
+use crate::error::Denied;
+use crate::primitive::Arc;
+use crate::terms::Terms;
+use crate::tokens::Tokens;
+
+/// The bucket of one key, found once: for a connection that makes many requests. Made by
+/// [`KeyedLimiter::handle`](crate::KeyedLimiter::handle).
+///
+/// A call costs what a call of a [`TokenBucket`](crate::TokenBucket) costs, and takes from the same bucket as
+/// calls with the key. The key stays while there is a handle to it. A clone is another handle to the same bucket.
+///
+/// # Examples
+///
+/// ```
+/// use flowgate::{KeyedLimiter, ManualClock, Quota};
+///
+/// let users = KeyedLimiter::<String, _>::with_clock(Quota::per_second(3), ManualClock::new())?;
+/// let alice = users.handle("alice");
+/// assert!(alice.is_allowed());
+/// assert!(users.is_allowed("alice"));
+/// assert_eq!(alice.try_consume(1).unwrap().remaining(), 0);
+/// assert!(!users.is_allowed("alice"));
+/// alice.refund(1);
+/// assert_eq!(users.available("alice"), 1);
+/// # Ok::<(), flowgate::QuotaError>(())
+/// ```
+pub struct Handle<C = SystemClock> {
+    pub(super) away: Away,
+    pub(super) terms: Arc<Terms>,
+    pub(super) clock: Arc<C>,
+}
+
+impl<C: Clock> Handle<C> {
+    #[inline]
+    fn bucket(&self) -> Bucket<'_> {
+        Bucket { terms: &self.terms, word: &self.away }
+    }
+
+    /// Takes `cost` tokens if all are available now; otherwise takes none.
+    ///
+    /// # Errors
+    ///
+    /// As [`TokenBucket::try_consume`](crate::TokenBucket::try_consume).
+    #[inline]
+    pub fn try_consume(&self, cost: impl Into<Tokens>) -> Result<Granted<'_>, Denied> {
+        Clocked { bucket: self.bucket(), clock: &*self.clock }.try_consume(cost.into())
+    }
+
+    /// [`try_consume`](Self::try_consume) at `now_ns` on the limiter's clock.
+    ///
+    /// # Errors
+    ///
+    /// As `try_consume`.
+    #[inline]
+    pub fn try_consume_at(
+        &self,
+        cost: impl Into<Tokens>,
+        now_ns: u64,
+    ) -> Result<Granted<'_>, Denied> {
+        try_consume_at(self.bucket(), cost.into(), now_ns)
+    }
+
+    /// Takes one token if it is available now.
+    #[inline]
+    pub fn is_allowed(&self) -> bool {
+        self.try_consume(1).is_ok()
+    }
+
+    /// [`is_allowed`](Self::is_allowed) at `now_ns` on the limiter's clock.
+    #[inline]
+    pub fn is_allowed_at(&self, now_ns: u64) -> bool {
+        self.try_consume_at(1, now_ns).is_ok()
+    }
+
+    /// Reads how many tokens are available now: zero while in debt. Changes nothing.
+    pub fn available(&self) -> Tokens {
+        self.available_at(self.clock.now_ns())
+    }
+
+    /// [`available`](Self::available) at `now_ns` on the limiter's clock.
+    pub fn available_at(&self, now_ns: u64) -> Tokens {
+        self.bucket().available(now_ns).unwrap_or_default()
+    }
+
+    /// Computes how long until `cost` tokens are available if nobody else takes any: zero if they are
+    /// now, `None` if they never are. Changes nothing.
+    pub fn time_until_available(&self, cost: impl Into<Tokens>) -> Option<Duration> {
+        self.time_until_available_at(cost, self.clock.now_ns())
+    }
+
+    /// [`time_until_available`](Self::time_until_available) at `now_ns` on the limiter's clock.
+    pub fn time_until_available_at(
+        &self,
+        cost: impl Into<Tokens>,
+        now_ns: u64,
+    ) -> Option<Duration> {
+        let wait = self.bucket().wait_for(cost.into(), now_ns).unwrap_or_default();
+        wait.map(|wait| wait.duration())
+    }
+
+    /// Takes as many whole tokens as are available now, at most `max`, and returns how many.
+    pub fn consume_up_to(&self, max: u64) -> u64 {
+        Clocked { bucket: self.bucket(), clock: &*self.clock }.consume_up_to(max)
+    }
+
+    /// Gives `cost` tokens back, up to the capacity.
+    pub fn refund(&self, cost: impl Into<Tokens>) {
+        self.refund_at(cost, self.clock.now_ns());
+    }
+
+    /// [`refund`](Self::refund) at `now_ns` on the limiter's clock.
+    pub fn refund_at(&self, cost: impl Into<Tokens>, now_ns: u64) {
+        self.bucket().refund(cost.into(), now_ns).unwrap_or_default();
+    }
+
+    /// Takes `cost` tokens whether they are there or not, and returns what would have gone below the deepest
+    /// debt.
+    pub fn charge(&self, cost: impl Into<Tokens>) -> Tokens {
+        self.charge_at(cost, self.clock.now_ns())
+    }
+
+    /// [`charge`](Self::charge) at `now_ns` on the limiter's clock.
+    pub fn charge_at(&self, cost: impl Into<Tokens>, now_ns: u64) -> Tokens {
+        self.bucket().charge(cost.into(), now_ns).unwrap_or_default()
+    }
+
+    /// Reads everything at one moment. Changes nothing.
+    pub fn snapshot(&self) -> Snapshot {
+        let now_ns = self.clock.now_ns();
+        loop {
+            // A bucket with a handle is never gone.
+            if let Ok(read) = self.bucket().read(now_ns) {
+                return Snapshot::new(&self.terms, read);
+            }
+        }
+    }
+}
+
+impl<C> Clone for Handle<C> {
+    fn clone(&self) -> Self {
+        Self {
+            away: Arc::clone(&self.away),
+            terms: Arc::clone(&self.terms),
+            clock: Arc::clone(&self.clock),
+        }
+    }
+}
+
+impl<C: Clock> fmt::Debug for Handle<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Handle").field(&self.snapshot()).finish()
+    }
+}

@@ -1,0 +1,442 @@
+//! The calls of a keyed limiter, by one tier's quota or by each key's.
+
+use core::borrow::Borrow;
+use core::fmt;
+use core::hash::{BuildHasher, Hash};
+use core::time::Duration;
+use std::borrow::ToOwned;
+
+use super::buckets::Buckets;
+use super::handle::Handle;
+use super::tiers::Tier;
+use super::{KeyedLimiter, WhenFull};
+use crate::algorithm::Wait;
+use crate::answer::{Granted, Snapshot};
+use crate::bucket::{Bucket, Gone, Grant, Refusal, Taken};
+use crate::clock::Clock;
+use crate::clocked::denied;
+use crate::error::{Denied, NoRoom};
+use crate::primitive::Arc;
+use crate::terms::Terms;
+use crate::tokens::Tokens;
+
+/// A [`KeyedLimiter`] with the quota of a [`Tier`]: the same keys, the same words, the same calls. Made by
+/// [`on`](KeyedLimiter::on); it costs nothing to make.
+///
+/// A key keeps its fill from tier to tier: what one tier took, the others miss, and a level above a tier's capacity
+/// is cut when that tier takes. What has arrived since a key's last call counts at the rate of the tier that
+/// reads it.
+///
+/// # Examples
+///
+/// ```
+/// use flowgate::{KeyedLimiter, ManualClock, Quota};
+///
+/// let users = KeyedLimiter::<String, _>::with_clock(Quota::per_minute(10), ManualClock::new())?;
+/// let gold = users.tier(Quota::per_minute(60))?;
+///
+/// assert!(users.on(&gold).try_consume("bob", 50).is_ok());
+/// assert_eq!(users.on(&gold).available("bob"), 10);
+/// assert_eq!(users.try_consume("bob", 4).unwrap().remaining(), 6);
+/// assert_eq!(users.on(&gold).available("bob"), 6);
+/// # Ok::<(), flowgate::QuotaError>(())
+/// ```
+pub struct On<'a, K, C, H> {
+    pub(super) limiter: &'a KeyedLimiter<K, C, H>,
+    pub(super) terms: &'a Arc<Terms>,
+}
+
+impl<K, C, H> Clone for On<'_, K, C, H> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K, C, H> Copy for On<'_, K, C, H> {}
+
+/// A clock that is read once more after a denial has moved by more than this if the thread was held up: nanoseconds.
+const HELD_UP_NS: u64 = 1_000;
+
+impl<'a, K: Eq + Hash, C: Clock, H: BuildHasher + Clone> On<'a, K, C, H> {
+    #[inline]
+    fn buckets(&self) -> &'a Buckets<K, H> {
+        &self.limiter.buckets
+    }
+
+    #[inline]
+    fn now_ns(&self) -> u64 {
+        self.limiter.clock().now_ns()
+    }
+
+    /// See [`KeyedLimiter::try_consume`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    #[inline]
+    pub fn try_consume<Q>(self, key: &Q, cost: impl Into<Tokens>) -> Result<Granted<'a>, Denied>
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
+    {
+        let cost = cost.into();
+        // The clock is the caller's code, perhaps: it is read before any lock of a map is held. So, unlike with a
+        // bucket of one's own, others may have come between clock and word and have left no trace of it.
+        let now_ns = self.now_ns();
+        let mut refusal = None;
+        match self.take(key, cost, now_ns, &mut refusal) {
+            Some(granted) => Ok(granted),
+            None => self.try_consume_again(key, cost, now_ns, refusal),
+        }
+    }
+
+    /// Decides once more if a later time may help.
+    fn try_consume_again<Q>(
+        self,
+        key: &Q,
+        cost: Tokens,
+        now_ns: u64,
+        mut refusal: Option<Refusal>,
+    ) -> Result<Granted<'a>, Denied>
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
+    {
+        if let Some(Refusal::NotYet { hasty, .. }) = refusal {
+            let later_ns = self.now_ns();
+            if (hasty || later_ns.saturating_sub(now_ns) > HELD_UP_NS)
+                && let Some(granted) = self.take(key, cost, later_ns, &mut refusal)
+            {
+                return Ok(granted);
+            }
+        }
+        Err(self.denied(cost, now_ns, refusal))
+    }
+
+    /// See [`KeyedLimiter::try_consume_at`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    #[inline]
+    pub fn try_consume_at<Q>(
+        self,
+        key: &Q,
+        cost: impl Into<Tokens>,
+        now_ns: u64,
+    ) -> Result<Granted<'a>, Denied>
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
+    {
+        let cost = cost.into();
+        let mut refusal = None;
+        match self.take(key, cost, now_ns, &mut refusal) {
+            Some(granted) => Ok(granted),
+            None => Err(self.denied(cost, now_ns, refusal)),
+        }
+    }
+
+    #[inline]
+    fn take<Q>(
+        &self,
+        key: &Q,
+        cost: Tokens,
+        mut now_ns: u64,
+        refusal: &mut Option<Refusal>,
+    ) -> Option<Granted<'a>>
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
+    {
+        let terms: &'a Terms = self.terms;
+        let cost_units = terms.units(cost);
+        let asked_ns = now_ns;
+        let taken = self.buckets().find_or_add(terms, key, asked_ns, |word, at_ns| {
+            now_ns = at_ns;
+            let bucket = Bucket { terms, word };
+            match bucket.take(bucket.load(), cost_units, at_ns, refusal) {
+                Taken::Granted(left) => Ok(Some(left)),
+                Taken::Refused => Ok(None),
+                Taken::Gone => Err(Gone),
+            }
+        });
+        match taken {
+            Ok(Some(left)) => Some(Granted::new(Grant { terms, left, now_ns })),
+            _ => None,
+        }
+    }
+
+    /// What a caller is told. Without a refusal there was no bucket.
+    fn denied(&self, cost: Tokens, now_ns: u64, refusal: Option<Refusal>) -> Denied {
+        if refusal.is_some() {
+            return denied(self.terms, cost, refusal);
+        }
+        let plan = self.terms.plan();
+        let (rate, units) = (plan.rate, plan.capacity_units);
+        Denied::NoRoom(NoRoom { wait: Wait { rate, from_ns: now_ns, units, now_ns } })
+    }
+
+    /// See [`KeyedLimiter::is_allowed`].
+    #[inline]
+    pub fn is_allowed<Q>(self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
+    {
+        self.try_consume(key, 1).is_ok()
+    }
+
+    /// See [`KeyedLimiter::is_allowed_at`].
+    #[inline]
+    pub fn is_allowed_at<Q>(self, key: &Q, now_ns: u64) -> bool
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
+    {
+        self.try_consume_at(key, 1, now_ns).is_ok()
+    }
+
+    /// See [`KeyedLimiter::available`].
+    pub fn available<Q>(self, key: &Q) -> Tokens
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq,
+    {
+        self.available_at(key, self.now_ns())
+    }
+
+    /// See [`KeyedLimiter::available_at`].
+    pub fn available_at<Q>(self, key: &Q, now_ns: u64) -> Tokens
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq,
+    {
+        self.look(key, now_ns, |bucket| bucket.available(now_ns)).unwrap_or_default()
+    }
+
+    /// See [`KeyedLimiter::time_until_available`].
+    pub fn time_until_available<Q>(self, key: &Q, cost: impl Into<Tokens>) -> Option<Duration>
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq,
+    {
+        self.time_until_available_at(key, cost, self.now_ns())
+    }
+
+    /// See [`KeyedLimiter::time_until_available_at`].
+    pub fn time_until_available_at<Q>(
+        self,
+        key: &Q,
+        cost: impl Into<Tokens>,
+        now_ns: u64,
+    ) -> Option<Duration>
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq,
+    {
+        let cost = cost.into();
+        let wait = self.look(key, now_ns, |bucket| bucket.wait_for(cost, now_ns))?;
+        wait.map(|wait| wait.duration())
+    }
+
+    /// Looks at the bucket of `key`, or at what a new one would be. `None` where there would be none.
+    fn look<Q, T>(
+        &self,
+        key: &Q,
+        now_ns: u64,
+        look: impl Fn(Bucket<'_>) -> Result<T, Gone>,
+    ) -> Option<T>
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq,
+    {
+        let (buckets, terms) = (self.buckets(), self.terms);
+        if let Some(found) = buckets.find(key, |word| look(Bucket { terms, word })) {
+            return Some(found);
+        }
+        let room = &buckets.room;
+        if room.when_full == WhenFull::DenyNew && room.is_full() {
+            return None;
+        }
+        look(Bucket { terms, word: &buckets.word_of_none(terms, key, now_ns) }).ok()
+    }
+
+    /// See [`KeyedLimiter::consume_up_to`].
+    pub fn consume_up_to<Q>(self, key: &Q, max: u64) -> u64
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
+    {
+        let taken = self.consume_up_to_at(key, max, self.now_ns());
+        if taken == max {
+            return taken;
+        }
+        // As in `try_consume`: once more, at a later time.
+        let rest = max.saturating_sub(taken);
+        taken.saturating_add(self.consume_up_to_at(key, rest, self.now_ns()))
+    }
+
+    /// See [`KeyedLimiter::consume_up_to_at`].
+    pub fn consume_up_to_at<Q>(self, key: &Q, max: u64, now_ns: u64) -> u64
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
+    {
+        let terms = self.terms;
+        let taken = self.buckets().find_or_add(terms, key, now_ns, |word, now_ns| {
+            let bucket = Bucket { terms, word };
+            bucket.take_up_to(bucket.load(), max, now_ns)
+        });
+        taken.map_or(0, |(taken, _)| taken)
+    }
+
+    /// See [`KeyedLimiter::refund`].
+    pub fn refund<Q>(self, key: &Q, cost: impl Into<Tokens>)
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq,
+    {
+        self.refund_at(key, cost, self.now_ns());
+    }
+
+    /// See [`KeyedLimiter::refund_at`].
+    pub fn refund_at<Q>(self, key: &Q, cost: impl Into<Tokens>, now_ns: u64)
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq,
+    {
+        let (terms, cost) = (self.terms, cost.into());
+        // A key that is not there is full, or has taken from a bucket that others took from, too.
+        let _ = self.buckets().find(key, |word| Bucket { terms, word }.refund(cost, now_ns));
+    }
+
+    /// See [`KeyedLimiter::charge`].
+    pub fn charge<Q>(self, key: &Q, cost: impl Into<Tokens>) -> Tokens
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
+    {
+        self.charge_at(key, cost, self.now_ns())
+    }
+
+    /// See [`KeyedLimiter::charge_at`].
+    pub fn charge_at<Q>(self, key: &Q, cost: impl Into<Tokens>, now_ns: u64) -> Tokens
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
+    {
+        let (terms, cost) = (self.terms, cost.into());
+        let not_taken = self.buckets().find_or_add(terms, key, now_ns, |word, now_ns| {
+            Bucket { terms, word }.charge(cost, now_ns)
+        });
+        not_taken.unwrap_or(cost)
+    }
+
+    /// See [`KeyedLimiter::snapshot`].
+    pub fn snapshot<Q>(self, key: &Q) -> Option<Snapshot>
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq,
+    {
+        self.snapshot_at(key, self.now_ns())
+    }
+
+    /// See [`KeyedLimiter::snapshot_at`].
+    pub fn snapshot_at<Q>(self, key: &Q, now_ns: u64) -> Option<Snapshot>
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq,
+    {
+        let terms = self.terms;
+        let read = self.buckets().find(key, |word| Bucket { terms, word }.read(now_ns))?;
+        Some(Snapshot::new(terms, read))
+    }
+
+    /// See [`KeyedLimiter::handle`].
+    pub fn handle<Q>(self, key: &Q) -> Handle<C>
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
+    {
+        Handle {
+            away: self.buckets().send_away(self.terms, key, self.now_ns()),
+            terms: Arc::clone(self.terms),
+            clock: Arc::clone(&self.limiter.clock),
+        }
+    }
+}
+
+impl<K, C, H> fmt::Debug for On<'_, K, C, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("On").field("quota", &self.terms.quota()).finish_non_exhaustive()
+    }
+}
+
+/// A [`KeyedLimiter`] whose quota is decided for each key by the caller's function. Made by
+/// [`on_each`](KeyedLimiter::on_each).
+///
+/// The function is called once per call, before any lock is taken.
+///
+/// # Examples
+///
+/// ```
+/// use flowgate::{KeyedLimiter, ManualClock, Quota};
+///
+/// let users = KeyedLimiter::<String, _>::with_clock(Quota::per_minute(10), ManualClock::new())?;
+/// let (free, gold) = (users.tier(Quota::per_minute(10))?, users.tier(Quota::per_minute(60))?);
+/// let by_plan = users.on_each(|name: &str| if name.ends_with("@gold") { &gold } else { &free });
+///
+/// assert_eq!(by_plan.key("alice").available("alice"), 10);
+/// assert!(by_plan.try_consume("bob@gold", 60).is_ok());
+/// assert!(by_plan.try_consume("alice", 60).is_err());
+/// # Ok::<(), flowgate::QuotaError>(())
+/// ```
+pub struct OnEach<'a, K, C, H, F> {
+    pub(super) limiter: &'a KeyedLimiter<K, C, H>,
+    pub(super) tier_of: F,
+}
+
+impl<'a, K: Eq + Hash, C: Clock, H: BuildHasher + Clone, F> OnEach<'a, K, C, H, F> {
+    /// The limiter with the quota of `key`, for any of its calls.
+    #[inline]
+    pub fn key<Q>(&self, key: &Q) -> On<'a, K, C, H>
+    where
+        Q: ?Sized,
+        F: Fn(&Q) -> &'a Tier,
+    {
+        self.limiter.on((self.tier_of)(key))
+    }
+
+    /// See [`KeyedLimiter::try_consume`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    #[inline]
+    pub fn try_consume<Q>(&self, key: &Q, cost: impl Into<Tokens>) -> Result<Granted<'a>, Denied>
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
+        F: Fn(&Q) -> &'a Tier,
+    {
+        self.key(key).try_consume(key, cost)
+    }
+
+    /// See [`KeyedLimiter::is_allowed`].
+    #[inline]
+    pub fn is_allowed<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
+        F: Fn(&Q) -> &'a Tier,
+    {
+        self.key(key).is_allowed(key)
+    }
+}
+
+impl<K, C, H, F> fmt::Debug for OnEach<'_, K, C, H, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnEach").finish_non_exhaustive()
+    }
+}

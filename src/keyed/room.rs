@@ -1,0 +1,104 @@
+//! How many keys there may be, and what becomes of one more.
+
+use std::boxed::Box;
+
+use crossbeam_utils::CachePadded;
+
+use crate::algorithm::Layout;
+use crate::cell::Cell;
+
+/// What becomes of a new key while a [`KeyedLimiter`](crate::KeyedLimiter) holds
+/// [`max_keys`](crate::KeyedBuilder::max_keys) keys that are all in use.
+///
+/// # Examples
+///
+/// ```
+/// use flowgate::{KeyedLimiter, ManualClock, Quota, WhenFull};
+///
+/// for (when_full, carol) in [(WhenFull::Share, true), (WhenFull::DenyNew, false), (WhenFull::GrantNew, true)] {
+///     let users = KeyedLimiter::<String>::builder(Quota::per_minute(2))
+///         .max_keys(2)
+///         .when_full(when_full)
+///         .build_with_clock(ManualClock::new())?;
+///     assert!(users.is_allowed("alice") && users.is_allowed("bob"));
+///     assert_eq!(users.is_allowed("carol"), carol);
+///     assert_eq!(users.len(), 2);
+/// }
+/// # Ok::<(), flowgate::QuotaError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum WhenFull {
+    /// It shares a bucket with others, one of [`limits::SHARED_BUCKETS`](crate::limits::SHARED_BUCKETS),
+    /// picked by hash. Nobody is ever over-granted; who shares gets less. When there is room again the
+    /// key gets a bucket of its own, which begins as full as the shared one is.
+    #[default]
+    Share,
+    /// It is denied: [`Denied::NoRoom`](crate::Denied::NoRoom).
+    DenyNew,
+    /// It is granted what one full bucket holds, at every call, and nothing is kept of it: **no limit holds
+    /// for it**. For services that would rather be open than fair.
+    GrantNew,
+}
+
+/// The count of keys, its limit, and the buckets that those share who find no room.
+#[derive(Debug)]
+pub(crate) struct Room {
+    keys: CachePadded<Cell>,
+    max_keys: u64,
+    pub(crate) when_full: WhenFull,
+    shared: Box<[Cell]>,
+}
+
+/// A power of two: one is picked by some bits of a hash.
+pub(crate) const SHARED_BUCKETS: u64 = 4_096;
+
+impl Room {
+    pub(crate) fn new(layout: &Layout, max_keys: u64, when_full: WhenFull, now_ns: u64) -> Self {
+        let shared = if when_full == WhenFull::Share {
+            let many = max_keys.next_power_of_two().min(SHARED_BUCKETS);
+            (0..many).map(|_| Cell::new(layout.fresh_word(now_ns))).collect()
+        } else {
+            Box::default()
+        };
+        Self { keys: CachePadded::new(Cell::new(0)), max_keys, when_full, shared }
+    }
+
+    /// The keys that are held.
+    pub(crate) fn keys(&self) -> u64 {
+        self.keys.load()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.keys() >= self.max_keys
+    }
+
+    /// Takes the place of one more key, if there is one.
+    pub(crate) fn take(&self) -> bool {
+        if self.is_full() {
+            return false;
+        }
+        let has_room = self.keys.add(1) <= self.max_keys;
+        if !has_room {
+            self.give_back(1);
+        }
+        has_room
+    }
+
+    /// Takes the place of one more key, whether there is one or not.
+    pub(crate) fn take_anyway(&self) {
+        self.keys.add(1);
+    }
+
+    pub(crate) fn give_back(&self, keys: u64) {
+        // Adding is modular: this is a subtraction.
+        self.keys.add(keys.wrapping_neg());
+    }
+
+    /// The bucket that a key of this hash shares while there is no room.
+    pub(crate) fn shared(&self, hash: u64) -> Option<&Cell> {
+        // Not the bits that pick a part, nor those that a map looks at first.
+        let at = usize::try_from((hash >> 8) & SHARED_BUCKETS.wrapping_sub(1)).unwrap_or(0);
+        self.shared.get(at.checked_rem(self.shared.len())?)
+    }
+}

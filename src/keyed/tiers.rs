@@ -1,0 +1,193 @@
+//! Quotas beside the limiter's own, that read the same words.
+
+use core::fmt;
+use std::sync::PoisonError;
+use std::vec::Vec;
+
+use crate::algorithm::{Layout, Plan, Rate};
+use crate::error::QuotaError;
+use crate::primitive::{Arc, Mutex};
+use crate::quota::Quota;
+use crate::terms::Terms;
+
+/// A quota for some of the keys of one [`KeyedLimiter`](crate::KeyedLimiter), made by
+/// [`tier`](crate::KeyedLimiter::tier). Cloning it makes another name for the same tier.
+///
+/// # Examples
+///
+/// ```
+/// use flowgate::{KeyedLimiter, ManualClock, Quota};
+///
+/// let users = KeyedLimiter::<String, _>::with_clock(Quota::per_minute(10), ManualClock::new())?;
+/// let gold = users.tier(Quota::per_minute(60).burst(20))?;
+/// assert_eq!(users.available("alice"), 10);
+/// assert_eq!(users.on(&gold).available("bob"), 20);
+/// # Ok::<(), flowgate::QuotaError>(())
+/// ```
+#[derive(Clone)]
+pub struct Tier {
+    pub(super) terms: Arc<Terms>,
+    pub(super) tiers: Arc<Tiers>,
+}
+
+impl Tier {
+    /// The quota in force.
+    #[must_use]
+    pub fn quota(&self) -> Quota {
+        self.terms.quota()
+    }
+
+    /// Changes rate and capacity for all keys at once, while other threads go on: in O(1), however many
+    /// there are. See [`KeyedLimiter::set_quota`](crate::KeyedLimiter::set_quota).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowgate::{KeyedLimiter, ManualClock, Quota};
+    ///
+    /// let users = KeyedLimiter::<u64, _>::with_clock(Quota::per_second(10), ManualClock::new())?;
+    /// let gold = users.tier(Quota::per_second(20))?;
+    /// gold.set_quota(Quota::per_second(40))?;
+    /// assert_eq!(users.on(&gold).available(&7), 40);
+    /// # Ok::<(), flowgate::QuotaError>(())
+    /// ```
+    pub fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {
+        self.tiers.change(&self.terms, &quota)
+    }
+}
+
+impl fmt::Debug for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Tier").field(&self.quota()).finish()
+    }
+}
+
+/// All plans by which the words of one limiter are read.
+pub(crate) struct Tiers {
+    layout: Layout,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The rates that have a mark of their own, for good: the credit of a rate is exact only in words that
+    /// the same rate wrote.
+    rates: Vec<Rate>,
+    known: Vec<Known>,
+}
+
+/// A plan by which a word may have been read lately, or may be.
+struct Known {
+    plan: Plan,
+    terms: Arc<Terms>,
+    /// When it was found to be out of force.
+    retired_ns: Option<u64>,
+}
+
+/// What a plan must allow before a word counts as full.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FullBy(Plan);
+
+impl FullBy {
+    pub(crate) fn is_full(&self, layout: &Layout, word: u64, now_ns: u64) -> bool {
+        let reading = layout.read(&self.0, word, now_ns);
+        // Ahead of its tick nothing has been credited, and others may have taken at a later time.
+        !reading.ahead && reading.level >= layout.zero.wrapping_add(self.0.capacity_units)
+    }
+}
+
+impl Tiers {
+    pub(crate) fn new(layout: Layout) -> Self {
+        Self { layout, state: Mutex::new(State::default()) }
+    }
+
+    fn with_state<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        // Whatever panicked, the lists are whole: each change is one push.
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Makes the terms for a quota, or finds those of an equal one.
+    pub(crate) fn make(&self, quota: &Quota) -> Result<Arc<Terms>, QuotaError> {
+        let plan = Plan::new(&self.layout, quota)?;
+        Ok(self.with_state(|state| {
+            let plan = state.mark(&self.layout, plan);
+            let same = |known: &&mut Known| known.plan == plan && known.terms.quota() == *quota;
+            if let Some(known) = state.known.iter_mut().find(same) {
+                known.retired_ns = None;
+                return Arc::clone(&known.terms);
+            }
+            let terms = Arc::new(Terms::new(self.layout, &plan, quota));
+            state.known.push(Known { plan, terms: Arc::clone(&terms), retired_ns: None });
+            terms
+        }))
+    }
+
+    /// Changes the quota of `terms`.
+    pub(crate) fn change(&self, terms: &Arc<Terms>, quota: &Quota) -> Result<(), QuotaError> {
+        let plan = Plan::new(&self.layout, quota)?;
+        self.with_state(|state| {
+            let plan = state.mark(&self.layout, plan);
+            // Known before it is in force: so whoever drops full keys asks it, too.
+            state.known.push(Known { plan, terms: Arc::clone(terms), retired_ns: None });
+            terms.replace(plan, quota, |_, _| ());
+        });
+        Ok(())
+    }
+
+    /// The plans by all of which a bucket must be full before it can be dropped unnoticed: those in force, and
+    /// those that were less than their time to fill ago.
+    ///
+    /// A plan that is out of force for longer matters no more, for what was taken by it has come back by it.
+    pub(crate) fn full_by(&self, now_ns: u64) -> Vec<FullBy> {
+        self.with_state(|state| {
+            state.known.retain_mut(|known| !known.is_over(now_ns));
+            state.known.iter().map(|known| FullBy(known.plan)).collect()
+        })
+    }
+}
+
+impl State {
+    /// Gives the plan its rate's mark. There are 14; further rates share one, and are rounded down to a unit
+    /// whenever they read what any of them wrote.
+    fn mark(&mut self, layout: &Layout, plan: Plan) -> Plan {
+        let step = layout.mark_mask & layout.mark_mask.wrapping_neg();
+        let marks = layout.mark_mask.checked_div(step).unwrap_or(0);
+        let at = self.rates.iter().position(|rate| *rate == plan.rate).unwrap_or_else(|| {
+            self.rates.push(plan.rate);
+            self.rates.len().saturating_sub(1)
+        });
+        // Mark 0 is that of words that no plan wrote.
+        let mark = u64::try_from(at).unwrap_or(u64::MAX).saturating_add(1);
+        if mark < marks {
+            return plan.with_mark(mark.saturating_mul(step), false);
+        }
+        // The rates that share the last mark need no place of their own.
+        self.rates.truncate(usize::try_from(marks).unwrap_or(usize::MAX).saturating_sub(1));
+        plan.with_mark(layout.mark_mask, true)
+    }
+}
+
+impl Known {
+    /// Whether the plan has been out of force for as long as a bucket takes to fill by it.
+    fn is_over(&mut self, now_ns: u64) -> bool {
+        // One reference is this one's; a limiter keeps its own quota's.
+        let in_use = Arc::strong_count(&self.terms) > 1 && self.terms.plan() == self.plan;
+        if in_use {
+            self.retired_ns = None;
+            return false;
+        }
+        let retired_ns = *self.retired_ns.get_or_insert(now_ns);
+        // A clock that went back says nothing.
+        now_ns.checked_sub(retired_ns).is_some_and(|since_ns| since_ns >= self.plan.full_after_ns)
+    }
+}
+
+impl fmt::Debug for Tiers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tiers").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,91 @@
+//! The words of some keys, in one of two maps.
+//!
+//! Both find a word and lend it. They differ in what a word may meet while it is lent.
+//!
+//! * [`Locked`]: nobody drops a key while its word is lent. Lending takes a shard's read lock.
+//! * [`LockFree`]: lending takes no lock, and a key may be dropped meanwhile. So its word is first swapped from
+//!   full to [`DEAD`]: whoever then comes with a compare-and-swap meets that, and looks the key up again.
+
+use core::borrow::Borrow;
+use core::fmt;
+use core::hash::{BuildHasher, Hash};
+
+use crate::bucket::Gone;
+use crate::cell::Cell;
+
+#[cfg(any(feature = "papaya", flowgate_loom))]
+mod lock_free;
+mod locked;
+#[cfg(flowgate_loom)]
+mod modelled;
+
+#[cfg(any(feature = "papaya", flowgate_loom))]
+pub(crate) use lock_free::LockFree;
+pub(crate) use locked::Locked;
+
+/// The word of a key that is about to be dropped.
+#[cfg(any(feature = "papaya", flowgate_loom))]
+pub(crate) const DEAD: u64 = 0;
+
+/// The words of some keys.
+pub(crate) enum Words<K, H> {
+    Locked(Locked<K, H>),
+    #[cfg(any(feature = "papaya", flowgate_loom))]
+    LockFree(LockFree<K, H>),
+}
+
+/// Forwards to whichever map it is.
+macro_rules! forward {
+    ($words:expr, $map:ident => $call:expr) => {
+        match $words {
+            Words::Locked($map) => $call,
+            #[cfg(any(feature = "papaya", flowgate_loom))]
+            Words::LockFree($map) => $call,
+        }
+    };
+}
+
+impl<K: Eq + Hash, H: BuildHasher + Clone> Words<K, H> {
+    /// Lends the word of `key`, if it is there. `visit` may find that the bucket is gone.
+    #[inline]
+    pub(crate) fn lend<Q, T>(
+        &self,
+        key: &Q,
+        visit: impl FnOnce(&Cell) -> Result<T, Gone>,
+    ) -> Option<Result<T, Gone>>
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq,
+    {
+        forward!(self, map => map.lend(key, visit))
+    }
+
+    /// Adds a key that is not there.
+    pub(crate) fn insert(&self, key: K, word: Cell) {
+        forward!(self, map => map.insert(key, word));
+    }
+
+    /// Visits all keys and drops those of which `drops` says so. Returns how many there were, and how many it
+    /// dropped. `drops` is given the word as it is to be judged; it stays so if the key is dropped.
+    pub(crate) fn sweep(&self, drops: impl FnMut(&K, &Cell, u64) -> bool) -> Swept {
+        forward!(self, map => map.sweep(drops))
+    }
+
+    /// Visits all keys.
+    pub(crate) fn for_each(&self, visit: impl FnMut(&K, u64)) {
+        forward!(self, map => map.for_each(visit));
+    }
+}
+
+impl<K, H> fmt::Debug for Words<K, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Words").finish_non_exhaustive()
+    }
+}
+
+/// What a sweep found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Swept {
+    pub(crate) visited: u64,
+    pub(crate) dropped: u64,
+}

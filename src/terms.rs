@@ -1,0 +1,200 @@
+//! What words are read by: a layout, and the quota in force.
+
+use crate::algorithm::layout::units_floor;
+use crate::algorithm::{Layout, Plan, Rate, Room};
+use crate::cell::Cell;
+use crate::error::QuotaError;
+use crate::primitive::give_way;
+use crate::quota::Quota;
+use crate::seqlock::Seqlock;
+use crate::tokens::Tokens;
+
+/// What words are read by. One bucket has its own; the buckets of all keys of a limiter share one, and
+/// each tier is one more.
+///
+/// There are two plans, of which one is in force. A change of quota writes the other one and then changes
+/// over. Whoever decides by a plan that is being overwritten finds so, and looks again: nobody waits for a
+/// writer, however long it stalls.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    /// The highest stored level at which the bucket cannot fill up within the tick (see [`Plan::brim`]),
+    /// with the mark of the plan it was worked out for. Apart from the plan so that the fast path reads
+    /// one word, at a fixed place.
+    brim: Cell,
+    plans: [Seqlock<5>; 2],
+    pub(crate) layout: Layout,
+    quotas: [Seqlock<5>; 2],
+    /// Which plan is in force, 0 or 1. Where a word names its plan, that one counts.
+    current: Cell,
+    /// Its turn is the right to change the quota.
+    change: Seqlock<0>,
+}
+
+/// Two plans, and which of them is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Slot {
+    Zero,
+    One,
+}
+
+impl Slot {
+    fn from_word(word: u64) -> Self {
+        if word == 0 { Self::Zero } else { Self::One }
+    }
+
+    fn other(self) -> Self {
+        if self == Self::Zero { Self::One } else { Self::Zero }
+    }
+}
+
+impl Terms {
+    /// The terms of one bucket, and the plan it begins with. A word names its plan.
+    pub(crate) fn of_one(room: &Room) -> Result<(Self, Plan), QuotaError> {
+        let layout = Layout::choose(room)?;
+        let plan = Plan::new(&layout, &room.quota)?;
+        Ok((Self::new(layout, &plan, &room.quota), plan))
+    }
+
+    pub(crate) fn new(layout: Layout, plan: &Plan, quota: &Quota) -> Self {
+        Self {
+            brim: Cell::new(plan.brim(&layout)),
+            plans: [Seqlock::new(plan_words(plan)), Seqlock::new([0; 5])],
+            layout,
+            quotas: [Seqlock::new(quota_words(quota)), Seqlock::new([0; 5])],
+            current: Cell::new(0),
+            change: Seqlock::new([]),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn units(&self, tokens: Tokens) -> u64 {
+        tokens.to_units_ceil(self.layout.units_per_token)
+    }
+
+    /// What is less than a unit is left out: rounding never grants.
+    pub(crate) fn units_floor(&self, tokens: Tokens) -> u64 {
+        u64::try_from(units_floor(tokens, self.layout.units_per_token)).unwrap_or(u64::MAX)
+    }
+
+    #[inline]
+    pub(crate) fn tokens(&self, units: u64) -> Tokens {
+        Tokens::from_units(units, self.layout.units_per_token)
+    }
+
+    #[inline]
+    pub(crate) fn brim(&self) -> u64 {
+        self.brim.load()
+    }
+
+    /// Which plan `word` is to be read by. It was read with `Acquire`.
+    #[inline]
+    pub(crate) fn slot_for(&self, word: u64) -> Slot {
+        if !self.layout.mark_names_plan() {
+            return self.current_slot();
+        }
+        let mark = word & self.layout.mark_mask;
+        Slot::from_word(if crate::planted::read_by_the_first_plan() { 0 } else { mark })
+    }
+
+    fn current_slot(&self) -> Slot {
+        Slot::from_word(self.current.load_to_read())
+    }
+
+    /// The plan for `word`; `None` if it is being replaced, and so `word`, or the plan in force, has been.
+    #[inline]
+    pub(crate) fn plan_for(&self, word: u64) -> Option<Plan> {
+        self.plan_in(self.slot_for(word))
+    }
+
+    #[inline]
+    fn plan_in(&self, slot: Slot) -> Option<Plan> {
+        self.plans[slot as usize].try_read().map(plan_from_words)
+    }
+
+    pub(crate) fn quota_in(&self, slot: Slot) -> Option<Quota> {
+        self.quotas[slot as usize].try_read().map(quota_from_words)
+    }
+
+    /// The plan in force.
+    pub(crate) fn plan(&self) -> Plan {
+        loop {
+            if let Some(plan) = self.plan_in(self.current_slot()) {
+                return plan;
+            }
+            give_way();
+        }
+    }
+
+    /// The quota in force.
+    pub(crate) fn quota(&self) -> Quota {
+        loop {
+            if let Some(quota) = self.quota_in(self.current_slot()) {
+                return quota;
+            }
+            give_way();
+        }
+    }
+
+    /// Changes the quota, and `change_over`, which is given the plans before and after, says so to the words:
+    /// from then on they are to be read by the new one. The new plan's mark is `mark`, or, where words name
+    /// their plan, the one of its place.
+    pub(crate) fn replace(&self, new: Plan, quota: &Quota, change_over: impl FnOnce(&Plan, &Plan)) {
+        let turn = self.change.turn();
+        // Nobody else changes the quota now. The plan that is not in force is free to write.
+        let old_slot = self.current_slot();
+        let new_slot = old_slot.other();
+        let new = if self.layout.mark_names_plan() {
+            let mark = if new_slot == Slot::One { self.layout.mark_mask } else { 0 };
+            new.with_mark(mark, false)
+        } else {
+            new
+        };
+        let old = self.plan();
+        self.plans[new_slot as usize].turn().write(plan_words(&new));
+        self.quotas[new_slot as usize].turn().write(quota_words(quota));
+        change_over(&old, &new);
+        self.current.publish(new_slot as u64);
+        let brim_of = if crate::planted::keep_above_new_capacity() {
+            old.with_mark(new.mark, false)
+        } else {
+            new
+        };
+        self.brim.set(brim_of.brim(&self.layout));
+        drop(turn);
+    }
+}
+
+/// Above every level's lowest bit, which the mark leaves free.
+const SHARES_MARK: u64 = 1;
+
+fn plan_words(plan: &Plan) -> [u64; 5] {
+    let mark = plan.mark | if plan.shares_mark { SHARES_MARK } else { 0 };
+    [plan.rate.whole, plan.rate.fraction, plan.capacity_units, plan.full_after_ns, mark]
+}
+
+#[inline]
+fn plan_from_words([whole, fraction, capacity_units, full_after_ns, mark]: [u64; 5]) -> Plan {
+    Plan {
+        rate: Rate { whole, fraction },
+        capacity_units,
+        full_after_ns,
+        mark: mark & !SHARES_MARK,
+        shares_mark: mark & SHARES_MARK != 0,
+    }
+}
+
+/// A quota in five words: two amounts, a period, and between them the billionths of both amounts.
+fn quota_words(quota: &Quota) -> [u64; 5] {
+    let (tokens, capacity, period) = (quota.tokens(), quota.capacity(), quota.period());
+    let billionths = (u64::from(tokens.subsec_nanos()) << 32) | u64::from(capacity.subsec_nanos());
+    [tokens.whole(), capacity.whole(), billionths, period.as_secs(), period.subsec_nanos().into()]
+}
+
+fn quota_from_words([tokens, capacity, billionths, secs, nanos]: [u64; 5]) -> Quota {
+    let amount =
+        |whole, billionths| Tokens::new(whole).saturating_add(Tokens::decimal(billionths, 9));
+    let nanos = core::time::Duration::from_nanos(nanos);
+    let period = core::time::Duration::from_secs(secs).saturating_add(nanos);
+    Quota::new(amount(tokens, billionths >> 32), period)
+        .burst(amount(capacity, billionths & u64::from(u32::MAX)))
+}
