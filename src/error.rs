@@ -199,6 +199,14 @@ pub enum QuotaError {
     },
     /// A keyed limiter may hold no key.
     ZeroKeys,
+    /// A keyed limiter can have one quota only: one of several would refill by more than a quarter of its
+    /// capacity in a tick of the limiter's.
+    TooFastForTiers {
+        /// The tick of the limiter's words.
+        tick: Duration,
+        /// How long the quota's bucket takes to fill, without debt.
+        fill: Duration,
+    },
     /// A text is not a decimal amount.
     NotANumber {
         /// The text.
@@ -257,6 +265,10 @@ impl fmt::Display for QuotaError {
             Self::ZeroKeys => {
                 f.write_str("max_keys 0: a limiter that may hold no key has none to limit")
             }
+            Self::TooFastForTiers { tick, fill } => write!(
+                f,
+                "a bucket that fills in {fill:?} is too fast to be one of several tiers here, where time is kept in ticks of {tick:?}: use a larger burst, or name a smaller `largest_quota` when building the limiter"
+            ),
             Self::NotANumber { text } => {
                 write!(f, "{text} is not an amount: write digits, with up to nine after the point")
             }

@@ -253,13 +253,15 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
     fn first_word(&self, terms: &Terms, hash: u64, now_ns: u64) -> u64 {
         let layout = &terms.layout;
         let plan = terms.plan();
-        match self.room.shared(hash) {
-            Some(shared) if !crate::planted::forget_what_was_shared() => {
-                let reading = layout.read(&plan, shared.load(), now_ns);
-                layout.store(&plan, &reading, reading.level)
-            }
-            _ => layout.word_at(&plan, now_ns, layout.zero.wrapping_add(plan.capacity_units)),
+        let full = layout.word_at(&plan, now_ns, layout.zero.wrapping_add(plan.capacity_units));
+        let Some(shared) = self.room.shared(hash) else { return full };
+        let word = shared.load();
+        // A bucket that nobody has shared yet carries no mark, and may be older than a stamp can tell.
+        if word & layout.mark_mask == 0 || crate::planted::forget_what_was_shared() {
+            return full;
         }
+        let reading = layout.read(&plan, word, now_ns);
+        layout.store(&plan, &reading, reading.level)
     }
 
     /// What would serve a key that is not there: a word that nobody else will see again.

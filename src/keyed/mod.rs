@@ -47,9 +47,10 @@ use crate::tokens::Tokens;
 ///
 /// * **Never over**: what [`TokenBucket`](crate::TokenBucket) guarantees holds per key, also while keys are dropped,
 ///   run out of room, get handles and change tiers. A key that is called by several tiers, or whose quota is
-///   changed, is bounded by the largest capacity and the largest rate among them; each change of tier rounds
-///   the level down by at most one [`unit`](Resolution::unit), for the first 14 different rates of a limiter's
-///   life only then, for further ones at every call in a new [`tick`](Resolution::tick).
+///   changed, is bounded by the largest capacity and the largest rate among them, and a
+///   [`tick`](Resolution::tick) of refill. Each change of tier rounds the level down by at most one
+///   [`unit`](Resolution::unit); for the first 14 different rates of a limiter's life only then, for further
+///   ones at every call in a new tick.
 /// * **Bounded memory**: at most [`max_keys`](KeyedBuilder::max_keys) keys, and those with handles. Each new key
 ///   pays for looking at four others and dropping the full ones. No thread in the background; nothing is
 ///   forgotten when there is no room, see [`WhenFull`].
@@ -493,12 +494,13 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, C, H> {
     ///
     /// The limiter remembers a tier while it is in use, and after it for as long as a bucket takes to fill by
     /// it: keys are dropped only when they are full by all of them. So make tiers beforehand, and not
-    /// for each call. A tier of an equal quota is the same tier.
+    /// for each call.
     ///
     /// # Errors
     ///
     /// [`QuotaError::AboveBuilt`] if the quota is above what this limiter was built to hold: 64 times its
-    /// first quota as a rule, or [`largest_quota`](KeyedBuilder::largest_quota); and whatever
+    /// first quota as a rule, or [`largest_quota`](KeyedBuilder::largest_quota);
+    /// [`QuotaError::TooFastForTiers`] if it would fill in less than four ticks; and whatever
     /// [`new`](KeyedLimiter::new) refuses.
     ///
     /// # Examples

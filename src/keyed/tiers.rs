@@ -1,6 +1,7 @@
 //! Quotas beside the limiter's own, that read the same words.
 
 use core::fmt;
+use core::time::Duration;
 use std::sync::PoisonError;
 use std::vec::Vec;
 
@@ -110,32 +111,36 @@ impl Tiers {
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Makes the terms for a quota, or finds those of an equal one.
+    /// Makes the terms for a quota, or finds those of an equal one that nobody uses any more.
     pub(crate) fn make(&self, quota: &Quota) -> Result<Arc<Terms>, QuotaError> {
         let plan = Plan::new(&self.layout, quota)?;
-        Ok(self.with_state(|state| {
+        self.with_state(|state| {
+            state.check(&self.layout, &plan)?;
             let plan = state.mark(&self.layout, plan);
-            let same = |known: &&mut Known| known.plan == plan && known.terms.quota() == *quota;
-            if let Some(known) = state.known.iter_mut().find(same) {
+            let is_free = |known: &&mut Known| {
+                known.plan == plan && !known.is_used() && known.terms.quota() == *quota
+            };
+            if let Some(known) = state.known.iter_mut().find(is_free) {
                 known.retired_ns = None;
-                return Arc::clone(&known.terms);
+                return Ok(Arc::clone(&known.terms));
             }
             let terms = Arc::new(Terms::new(self.layout, &plan, quota));
             state.known.push(Known { plan, terms: Arc::clone(&terms), retired_ns: None });
-            terms
-        }))
+            Ok(terms)
+        })
     }
 
     /// Changes the quota of `terms`.
     pub(crate) fn change(&self, terms: &Arc<Terms>, quota: &Quota) -> Result<(), QuotaError> {
         let plan = Plan::new(&self.layout, quota)?;
         self.with_state(|state| {
+            state.check(&self.layout, &plan)?;
             let plan = state.mark(&self.layout, plan);
             // Known before it is in force: so whoever drops full keys asks it, too.
             state.known.push(Known { plan, terms: Arc::clone(terms), retired_ns: None });
             terms.replace(plan, quota, |_, _| ());
-        });
-        Ok(())
+            Ok(())
+        })
     }
 
     /// The plans by all of which a bucket must be full before it can be dropped unnoticed: those in force, and
@@ -150,7 +155,30 @@ impl Tiers {
     }
 }
 
+/// In a tick, a plan that is not the only one may refill this share of its capacity.
+///
+/// A word tells the level at the start of its tick, by the plan that wrote it. Another plan, of a higher rate, takes
+/// its own refill since then for granted: what the first one takes while the second one's bucket is so seen to
+/// overflow, it does not miss. That is less than a tick's refill, once.
+const TICK_SHARE: u64 = 4;
+
 impl State {
+    /// Checks that a tick is short, by a further plan and by those that are there.
+    fn check(&self, layout: &Layout, plan: &Plan) -> Result<(), QuotaError> {
+        let too_fast = |plan: &&Plan| {
+            let tick_units = plan.rate.credit(0, layout.tick_mask());
+            tick_units > plan.capacity_units / TICK_SHARE
+        };
+        let mut plans = self.known.iter().map(|known| &known.plan).chain([plan]);
+        match plans.find(too_fast) {
+            Some(plan) if !self.known.is_empty() => Err(QuotaError::TooFastForTiers {
+                tick: layout.tick(),
+                fill: Duration::from_nanos(plan.rate.time_to_credit(0, plan.capacity_units)),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// Gives the plan its rate's mark. There are 14; further rates share one, and are rounded down to a unit
     /// whenever they read what any of them wrote.
     fn mark(&mut self, layout: &Layout, plan: Plan) -> Plan {
@@ -172,11 +200,14 @@ impl State {
 }
 
 impl Known {
+    /// Whether anybody has the terms. One reference is this one's; a limiter keeps its own quota's.
+    fn is_used(&self) -> bool {
+        Arc::strong_count(&self.terms) > 1
+    }
+
     /// Whether the plan has been out of force for as long as a bucket takes to fill by it.
     fn is_over(&mut self, now_ns: u64) -> bool {
-        // One reference is this one's; a limiter keeps its own quota's.
-        let in_use = Arc::strong_count(&self.terms) > 1 && self.terms.plan() == self.plan;
-        if in_use {
+        if self.is_used() && self.terms.plan() == self.plan {
             self.retired_ns = None;
             return false;
         }
