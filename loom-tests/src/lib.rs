@@ -14,6 +14,9 @@ use flowgate::{Fill, ManualClock, Quota, TokenBucket, Tokens};
 use loom::sync::Arc;
 use loom::thread;
 
+mod keyed;
+pub use keyed::*;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 type Bucket = TokenBucket<ManualClock>;
