@@ -7,8 +7,14 @@
 // Whoever includes this file uses a part of it.
 #![allow(dead_code)]
 
+mod keyed;
+
 use std::sync::PoisonError;
 use std::time::Instant;
+
+// As above.
+#[allow(unused_imports)]
+pub(crate) use keyed::MutexMap;
 
 /// A token bucket behind a lock, given the time.
 ///

@@ -1,5 +1,8 @@
 //! Makes one call from several threads at once, and times it by the wall.
 
+// Whoever includes this file uses a part of it.
+#![allow(dead_code)]
+
 use std::hint::black_box;
 use std::panic::resume_unwind;
 use std::sync::Barrier;
@@ -15,20 +18,29 @@ pub(crate) const STEP_NS: u64 = 20;
 /// The calls that a thread fetches at once: so many that fetching them costs nothing.
 const BATCH: u64 = 1024;
 
+/// [`numbered`], with calls that are given a time in place of a number: `from_ns` and [`STEP_NS`] more for
+/// each.
+pub(crate) fn time<T>(
+    threads: usize,
+    calls: u64,
+    from_ns: u64,
+    call: impl Fn(u64) -> T + Sync,
+) -> Duration {
+    numbered(threads, calls, 0, |number| call(from_ns + number * STEP_NS))
+}
+
 /// Makes `calls` calls from `threads` threads that start together, and returns the time from when the
-/// first of them started until the last was done.
+/// first of them started until the last was done. Each call is given its number, from `from` on.
 ///
 /// The threads fetch their calls in batches from one heap in place of a fixed share each: so all of
 /// them are at it until the end, and none is left alone with the subject because others were luckier.
 ///
 /// Several threads are kept on a core each, as far as there are cores. Left alone, the operating system
 /// has them share one now and then for tens of milliseconds, and what shares a core does not contend.
-///
-/// A call is given a time, for those who want one: `from_ns` and [`STEP_NS`] more for each call.
-pub(crate) fn time<T>(
+pub(crate) fn numbered<T>(
     threads: usize,
     calls: u64,
-    from_ns: u64,
+    from: u64,
     call: impl Fn(u64) -> T + Sync,
 ) -> Duration {
     let fetched = CachePadded::new(AtomicU64::new(0));
@@ -45,10 +57,9 @@ pub(crate) fn time<T>(
             if batch == 0 {
                 return (began, Instant::now());
             }
-            let mut now_ns = from_ns + first * STEP_NS;
-            for _ in 0..batch {
-                black_box(call(now_ns));
-                now_ns += STEP_NS;
+            let first = from + first;
+            for number in first..first + batch {
+                black_box(call(number));
             }
         }
     };

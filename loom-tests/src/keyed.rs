@@ -7,7 +7,7 @@ use std::time::Duration;
 use flowgate::{KeyedBuilder, KeyedLimiter, ManualClock, Quota, Tokens};
 use loom::thread;
 
-use crate::{SECOND, explore};
+use crate::{SECOND, explore_within};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -49,7 +49,7 @@ impl Map {
 fn explore_maps(preemptions: usize, model: impl Fn(Map) + Copy + Sync + Send + 'static) {
     for map in [Map::Locked, Map::LockFree] {
         println!("{map:?}:");
-        explore(preemptions, move || model(map));
+        explore_within([Some(preemptions); 2], move || model(map));
     }
 }
 
@@ -205,7 +205,7 @@ pub fn a_bucket_that_comes_home_full_is_dropped() {
 /// A bucket comes home and gets a handle again while two take by key, of whom one was about to take from it
 /// while it was away.
 pub fn a_bucket_that_comes_and_goes_is_one_bucket() {
-    explore_maps(2, |map| {
+    explore_maps(3, |map| {
         let users = map.users(Quota::per_hour(2));
         assert!(users.handle(&KEY).is_allowed());
         let other = meanwhile(&users, takes_one);
@@ -246,7 +246,7 @@ pub fn tiers_take_from_one_bucket() {
             move |users| users.on(&gold).consume_up_to(&KEY, 9)
         });
         assert!((2..=4).contains(&(here + there)), "granted {here} + {there}");
-        assert_eq!(users.on(&gold).available(&KEY), 0);
+        assert!(users.on(&gold).available(&KEY) < 1);
     });
 }
 

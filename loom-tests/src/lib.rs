@@ -25,8 +25,13 @@ type Bucket = TokenBucket<ManualClock>;
 /// keeps track of, in every order with at most `preemptions` forced switches (each bug planted here
 /// needs one or two). `src/primitive.rs` of the crate says why.
 fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
+    explore_within([None, Some(preemptions)], model);
+}
+
+/// [`explore`], with bounds for the first way and the second, for models with too many orders.
+fn explore_within(bounds: [Option<usize>; 2], model: impl Fn() + Sync + Send + 'static) {
     let model = std::sync::Arc::new(model);
-    for (tracked, bound) in [(false, None), (true, Some(preemptions))] {
+    for (tracked, bound) in [false, true].into_iter().zip(bounds) {
         let runs = std::sync::Arc::new(AtomicU64::new(0));
         let mut builder = loom::model::Builder::new();
         builder.preemption_bound = bound;

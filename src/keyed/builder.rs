@@ -141,7 +141,9 @@ impl<K, H> KeyedBuilder<K, H> {
     /// locks.
     ///
     /// For services where many threads hammer the same few keys, above all with calls that are denied. Where
-    /// keys are many it is slower and takes twice the memory: see `docs/performance.md`.
+    /// keys are many it is slower and takes twice the memory: see `docs/performance.md`. With a
+    /// [`hasher`](Self::hasher) of one's own it must be a good one: where a dozen keys have the same hash,
+    /// papaya's map grows without end.
     ///
     /// # Examples
     ///
