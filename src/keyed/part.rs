@@ -34,7 +34,7 @@ const SWEEP_SHARE: u64 = 4;
 const SEARCH_SHARE: u64 = 64;
 
 /// Smaller parts are not worth sweeping more often than every so many new keys.
-const SWEEP_LEAST: u64 = 16;
+const SWEEP_LEAST: u64 = 4;
 
 impl<K, H> Part<K, H> {
     pub(crate) fn new(words: Words<K, H>) -> Self {
