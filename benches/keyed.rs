@@ -20,7 +20,7 @@ use crossbeam_utils::CachePadded;
 use draws::Draw;
 use flowgate::{Clock, KeyedLimiter, SystemClock, TokenBucket};
 use rivals::{
-    DEEP, Flowgate, FlowgateLockFree, Governor, Key, Limit, MutexMap, RateNet, Rival, SPENT, quota,
+    DEEP, Flowgate, FlowgateLockFree, Governor, Key, Limit, MutexMap, RateNet, Rival, SPENT,
 };
 
 /// One an hour: what is left of it once one is taken is nothing.
@@ -93,9 +93,9 @@ fn hot_key(criterion: &mut Criterion) {
 
 /// A handle to a key beside a limiter that has no keys.
 fn handle(criterion: &mut Criterion) {
-    let users = KeyedLimiter::<u64>::new(quota(DEEP)).expect("flowgate takes this quota");
+    let users = KeyedLimiter::<u64>::new(DEEP.quota()).expect("flowgate takes this quota");
     let handle = CachePadded::new(users.handle(&u64::of(0)));
-    let direct = TokenBucket::new(quota(DEEP)).expect("flowgate takes this quota");
+    let direct = TokenBucket::new(DEEP.quota()).expect("flowgate takes this quota");
     let direct = CachePadded::new(direct);
     let mut rows: [(&str, &dyn Fn(u64) -> Duration); 2] = [
         ("handle", &|calls| {

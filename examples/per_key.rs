@@ -60,7 +60,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!();
     println!("Names seen: {}. Most buckets held at once: {most_keys}.", USERS.len() + STEPS * 250);
     println!(
-        "The made-up names take one token each, refill in a quarter of a second, and are gone."
+        "A made-up name is full again, by both quotas, after 1.6 s, and makes room for another."
     );
     one_connection(&users);
     Ok(())

@@ -21,6 +21,7 @@
 //!
 //! * [`Quota`]: how much may pass. `"100/s burst 20".parse()` reads one.
 //! * [`TokenBucket`]: the limiter, with its guarantees as numbers.
+//! * `KeyedLimiter`: a bucket per user, address or API key; with tiers, and with memory that stays bounded.
 //! * [`Denied`]: not yet, and how long to wait; or never.
 //! * [`Tokens`]: an exact amount, for costs such as 0.5.
 //! * [`SystemClock`] and the others: where the time comes from. Every call has a twin `*_at` that is given
@@ -32,8 +33,10 @@
 //! |---|---|---|
 //! | `std` | yes | clocks that ask the operating system, and `TokenBucket::new` |
 //! | `tsc` | yes | [`SystemClock`] reads the processor's counter: 10 ns in place of 25 ns |
+//! | `keyed` | yes | `KeyedLimiter`, on [DashMap](https://docs.rs/dashmap) |
+//! | `papaya` | no | `KeyedLimiter` without locks, on [papaya](https://docs.rs/papaya): for a few keys that many threads hammer |
 //! | `coarse` | no | `CoarseClock`: Linux's coarse clock, 2 ns |
-//! | `serde` | no | [`Quota`] and [`Tokens`] as text in configuration files |
+//! | `serde` | no | [`Quota`] and [`Tokens`] as text in configuration files; saved keys |
 //! | `portable-atomic` | no | targets without 64-bit atomics, which it emulates, there with a lock |
 //!
 //! Without default features the crate is `no_std`, allocates nothing, and is given the time.

@@ -61,6 +61,39 @@ fn the_page_names_the_precision_of_each_quota() {
     assert_eq!(checked, 10);
 }
 
+#[cfg(feature = "keyed")]
+#[test]
+fn the_page_names_what_holds_with_keys() {
+    use flowgate::KeyedLimiter;
+    assert_eq!(number(row("keys, unless told otherwise")[1]), limits::DEFAULT_MAX_KEYS);
+    assert_eq!(number(row("buckets shared when there is no room")[1]), limits::SHARED_BUCKETS);
+    let built = |quota: Quota| {
+        let builder = KeyedLimiter::<u64>::builder(quota).largest_quota(quota).max_debt(0);
+        builder.build_with_clock(ManualClock::new())
+    };
+    let rate = number(row("highest rate, with keys")[1]);
+    assert!(built(Quota::per_second(rate)).is_ok());
+    let refused = built(Quota::per_second(rate * 12 / 10));
+    assert!(matches!(refused, Err(QuotaError::RateTooHigh { .. })), "{refused:?}");
+    let largest = number(row("largest capacity and debt together, with keys")[1]);
+    assert!(built(Quota::per_second(1_000_000_000).burst(largest)).is_ok());
+    assert!(built(Quota::per_second(1_000_000_000).burst(largest * 2)).is_err());
+    let mut checked = 0;
+    for line in PAGE.lines().filter(|line| line.starts_with("| keyed `")) {
+        let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [quota, unit, tick, capacity, debt] = cells[..] else { panic!("{line}") };
+        let quota = quota.trim_start_matches("keyed ").trim_matches('`').parse().unwrap();
+        let limiter = KeyedLimiter::<u64, _>::with_clock(quota, ManualClock::new()).unwrap();
+        let resolution = limiter.resolution();
+        assert_eq!(resolution.unit().to_string(), unit, "{line}");
+        assert_eq!(format!("{:?}", resolution.tick()), tick, "{line}");
+        assert_eq!(resolution.max_capacity().to_string(), capacity, "{line}");
+        assert_eq!(resolution.max_debt().to_string(), debt, "{line}");
+        checked += 1;
+    }
+    assert_eq!(checked, 7);
+}
+
 #[test]
 fn each_limit_is_reached_and_not_passed() {
     let rate = limits::HIGHEST_RATE_PER_SECOND;

@@ -19,12 +19,18 @@ pub(crate) fn key(rank: u64) -> u64 {
     scattered(rank)
 }
 
-/// The name of a rank: 16 to 40 bytes, of which the first 16 tell it from all others.
+/// The name of a rank: 16 to 40 digits, of which the first 16 tell it from all others. It is allocated at once:
+/// names that are made one after the other lie so in memory, as a request's bytes lie where they were read.
 pub(crate) fn name(rank: u64) -> String {
-    let key = key(rank);
-    let more = usize::try_from(scattered(key) % 25).unwrap_or(0);
-    let tail = format!("{:024x}", scattered(!key));
-    format!("{key:016x}{}", &tail[..more])
+    let words = [key(rank), scattered(key(rank)), scattered(!key(rank))];
+    let length = 16 + usize::try_from(words[1] % 25).unwrap_or(0);
+    let digits = words.iter().flat_map(|word| (0..16).map(move |place| (word >> (4 * place)) & 15));
+    let mut name = String::with_capacity(length);
+    name.extend(digits.take(length).map(|digit| {
+        let digit = u32::try_from(digit).unwrap_or(0);
+        char::from_digit(digit, 16).unwrap_or('0')
+    }));
+    name
 }
 
 /// The ranks from 0 to `many`, a power of ten, in the order in which a map is filled with them. Those that a

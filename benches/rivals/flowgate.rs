@@ -10,8 +10,10 @@ pub(crate) struct Flowgate<K>(KeyedLimiter<K>);
 /// With keys in a map in which they are found without a lock.
 pub(crate) struct FlowgateLockFree<K>(KeyedLimiter<K>);
 
-pub(crate) fn quota(limit: Limit) -> Quota {
-    Quota::new(u64::from(limit.tokens), limit.period).burst(u64::from(limit.burst))
+impl Limit {
+    pub(crate) fn quota(self) -> Quota {
+        Quota::new(u64::from(self.tokens), self.period).burst(u64::from(self.burst))
+    }
 }
 
 impl<K: Key> Rival<K> for Flowgate<K> {
@@ -19,7 +21,7 @@ impl<K: Key> Rival<K> for Flowgate<K> {
     const LABEL: &'static str = "flowgate";
 
     fn new(limit: Limit) -> Self {
-        Self(KeyedLimiter::new(quota(limit)).expect("flowgate takes this quota"))
+        Self(KeyedLimiter::new(limit.quota()).expect("flowgate takes this quota"))
     }
 
     fn take(&self, key: &K, cost: u32) -> bool {
@@ -41,7 +43,7 @@ impl<K: Key> Rival<K> for FlowgateLockFree<K> {
     const LABEL: &'static str = "flowgate, lock-free";
 
     fn new(limit: Limit) -> Self {
-        let limiter = KeyedLimiter::builder(quota(limit)).lock_free().build();
+        let limiter = KeyedLimiter::builder(limit.quota()).lock_free().build();
         Self(limiter.expect("flowgate takes this quota"))
     }
 

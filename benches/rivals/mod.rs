@@ -12,7 +12,7 @@ use std::borrow::Borrow;
 use std::hash::Hash;
 use std::time::Duration;
 
-pub(crate) use self::flowgate::{Flowgate, FlowgateLockFree, quota};
+pub(crate) use self::flowgate::{Flowgate, FlowgateLockFree};
 pub(crate) use self::governor::Governor;
 pub(crate) use self::mutex_map::MutexMap;
 pub(crate) use self::rate_net::RateNet;

@@ -45,11 +45,19 @@ impl Map {
     }
 }
 
-/// Explores `model` on each of the maps.
+/// [`explore`](crate::explore) on each of the maps.
 fn explore_maps(preemptions: usize, model: impl Fn(Map) + Copy + Sync + Send + 'static) {
+    explore_maps_within([None, Some(preemptions)], model);
+}
+
+/// [`explore_within`] on each of the maps.
+fn explore_maps_within(
+    bounds: [Option<usize>; 2],
+    model: impl Fn(Map) + Copy + Sync + Send + 'static,
+) {
     for map in [Map::Locked, Map::LockFree] {
         println!("{map:?}:");
-        explore_within([Some(preemptions); 2], move || model(map));
+        explore_within(bounds, move || model(map));
     }
 }
 
@@ -79,7 +87,7 @@ fn takes_one(users: &Users) -> u64 {
 
 /// Two threads bring the same new key, and there is one token for it: one of them gets it.
 pub fn two_consume_a_new_key() {
-    explore_maps(2, |map| {
+    explore_maps(3, |map| {
         let users = map.users(Quota::per_hour(1));
         let (here, there) = race(&users, takes_one, takes_one);
         assert_eq!(here + there, 1);
@@ -90,7 +98,7 @@ pub fn two_consume_a_new_key() {
 /// A key is dropped because it is full while another takes from it: what was taken is missing after that, and
 /// the key counts as one.
 pub fn a_swept_key_takes_nothing_with_it() {
-    explore_maps(2, |map| {
+    explore_maps(3, |map| {
         let users = map.users(Quota::per_hour(1));
         assert_eq!(takes_one(&users), 1);
         let (_, granted) = race(
@@ -113,7 +121,7 @@ pub fn a_swept_key_takes_nothing_with_it() {
 /// A thread with a time from before a sweep adds the key that the sweep has dropped: it was not full at that
 /// time, so what it takes then is missing after the sweep.
 pub fn a_dropped_key_comes_back_no_fuller_than_it_was() {
-    explore_maps(2, |map| {
+    explore_maps(3, |map| {
         let users = map.users(Quota::per_second(1));
         assert_eq!(takes_one(&users), 1);
         let (granted, ()) = race(&users, takes_one, |users| {
@@ -128,7 +136,7 @@ pub fn a_dropped_key_comes_back_no_fuller_than_it_was() {
 /// A key shares a bucket while there is no room for it, and gets its own while there is, at the same time: it
 /// takes a capacity in all.
 pub fn a_key_with_no_room_takes_no_second_capacity() {
-    explore_maps(2, |map| {
+    explore_maps(3, |map| {
         let users = map.users(Quota::per_hour(1));
         // In the way for 3.6 seconds.
         users.try_consume(&OTHER, Tokens::decimal(1, 3)).unwrap();
@@ -143,7 +151,7 @@ pub fn a_key_with_no_room_takes_no_second_capacity() {
 
 /// A handle is made while another takes by key: they take from one bucket.
 pub fn a_handle_is_made_while_others_take() {
-    explore_maps(2, |map| {
+    explore_maps(3, |map| {
         let users = map.users(Quota::per_hour(1));
         let (here, there) =
             race(&users, |users| u64::from(users.handle(&KEY).is_allowed()), takes_one);
@@ -154,7 +162,7 @@ pub fn a_handle_is_made_while_others_take() {
 
 /// While there is a handle, a sweep does not tear its bucket from its key.
 pub fn a_bucket_with_a_handle_stays_the_keys() {
-    explore_maps(2, |map| {
+    explore_maps(3, |map| {
         let users = map.users(Quota::per_hour(1));
         let handle = users.handle(&KEY);
         let (here, there) = race(
@@ -172,7 +180,7 @@ pub fn a_bucket_with_a_handle_stays_the_keys() {
 /// The last handle is dropped and a sweep brings the bucket home while another takes by key: what was taken is
 /// missing after that.
 pub fn a_bucket_comes_home_as_it_was_left() {
-    explore_maps(2, |map| {
+    explore_maps(3, |map| {
         let users = map.users(Quota::per_hour(2));
         let handle = users.handle(&KEY);
         assert!(handle.is_allowed());
@@ -192,7 +200,7 @@ pub fn a_bucket_comes_home_as_it_was_left() {
 
 /// A full bucket without a handle goes with the next sweep, whoever looked at it meanwhile.
 pub fn a_bucket_that_comes_home_full_is_dropped() {
-    explore_maps(2, |map| {
+    explore_maps(3, |map| {
         let users = map.users(Quota::per_hour(1));
         drop(users.handle(&KEY));
         race(&users, KeyedLimiter::sweep, takes_one);
@@ -205,14 +213,17 @@ pub fn a_bucket_that_comes_home_full_is_dropped() {
 /// A bucket comes home and gets a handle again while two take by key, of whom one was about to take from it
 /// while it was away.
 pub fn a_bucket_that_comes_and_goes_is_one_bucket() {
-    explore_maps(3, |map| {
+    explore_maps_within([Some(2); 2], |map| {
         let users = map.users(Quota::per_hour(2));
         assert!(users.handle(&KEY).is_allowed());
         let other = meanwhile(&users, takes_one);
+        let handle = meanwhile(&users, |users| {
+            users.sweep();
+            users.handle(&KEY)
+        });
         let third = meanwhile(&users, takes_one);
-        users.sweep();
-        let handle = users.handle(&KEY);
         assert_eq!(other.join().unwrap() + third.join().unwrap(), 1);
+        let handle = handle.join().unwrap();
         assert_eq!(handle.available(), 0);
     });
 }
@@ -220,7 +231,7 @@ pub fn a_bucket_that_comes_and_goes_is_one_bucket() {
 /// The capacity is lowered for all keys while another takes: from then on no more than the new one is there,
 /// and all in all no more than the old one was granted.
 pub fn a_lowered_quota_holds_for_every_key() {
-    explore_maps(2, |map| {
+    explore_maps(3, |map| {
         let users = map.users(Quota::per_hour(4));
         let (granted, after) = race(
             &users,
@@ -238,7 +249,7 @@ pub fn a_lowered_quota_holds_for_every_key() {
 
 /// Two tiers take from one key: no more than the larger one's capacity, and no less than the smaller one's.
 pub fn tiers_take_from_one_bucket() {
-    explore_maps(2, |map| {
+    explore_maps(3, |map| {
         let users = map.users(Quota::per_hour(2));
         let gold = users.tier(Quota::per_hour(4)).unwrap();
         let (here, there) = race(&users, |users| users.consume_up_to(&KEY, 9), {
@@ -253,7 +264,7 @@ pub fn tiers_take_from_one_bucket() {
 /// A key that is full by the quotas of the moment when a sweep began is less than that by one that came since, and
 /// has been taken from: it is not dropped.
 pub fn a_sweep_asks_quotas_that_come_meanwhile() {
-    explore_maps(2, |map| {
+    explore_maps(3, |map| {
         let users = map.users(Quota::per_hour(4));
         assert_eq!(users.consume_up_to(&KEY, 1), 1);
         users.clock().advance(10 * HOUR);
@@ -271,7 +282,7 @@ pub fn a_sweep_asks_quotas_that_come_meanwhile() {
 ///
 /// One thread: what is to be shown is in the arithmetic of the word, and takes more turns than a race could.
 pub fn tiers_by_turns_gain_nothing() {
-    explore_maps(2, |map| {
+    explore_maps(3, |map| {
         let every_second = Quota::per_second(1).burst(8);
         let period = Duration::from_nanos(1_000_000_100);
         let settings = KeyedLimiter::builder(every_second).max_keys(1);

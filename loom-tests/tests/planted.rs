@@ -28,4 +28,10 @@ catches! {
     catches_half_written: half_written by words_are_read_as_they_were_written;
     catches_take_anothers_turn: take_anothers_turn by two_changes_take_turns;
     catches_read_by_the_first_plan: read_by_the_first_plan by a_lowered_quota_holds_from_then_on;
+    catches_trust_every_mark: trust_every_mark by tiers_by_turns_gain_nothing;
+    catches_drop_without_killing: drop_without_killing by a_swept_key_takes_nothing_with_it;
+    catches_share_without_the_lock: share_without_the_lock by a_key_with_no_room_takes_no_second_capacity;
+    catches_forget_what_was_shared: forget_what_was_shared by a_key_with_no_room_takes_no_second_capacity;
+    catches_bring_home_in_use: bring_home_in_use by a_bucket_with_a_handle_stays_the_keys;
+    catches_come_back_earlier: come_back_earlier by a_dropped_key_comes_back_no_fuller_than_it_was;
 }

@@ -153,6 +153,9 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
     {
         match self.find_in(self.part(hash), key, |word| visit(word, now_ns)) {
             Some(outcome) => Ok(outcome),
+            None if crate::planted::share_without_the_lock() && self.room.is_full() => {
+                self.without_room(terms, hash, now_ns, visit)
+            }
             None => self.add(terms, key, hash, now_ns, visit),
         }
     }
