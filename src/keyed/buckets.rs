@@ -36,9 +36,6 @@ pub(crate) struct Buckets<K, H> {
     away: RwLock<HashMap<K, Away, H>>,
 }
 
-/// Where the bits of a hash begin that pick a part.
-const PART_SHIFT: u32 = 32;
-
 /// A bucket outside of the maps, for as long as there are handles to it.
 pub(crate) type Away = Arc<CachePadded<Cell>>;
 
@@ -46,7 +43,7 @@ pub(crate) type Away = Arc<CachePadded<Cell>>;
 pub(crate) struct NoRoom;
 
 impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
-    /// `parts` is a power of two.
+    /// There are parts, and fewer than 2^32.
     pub(crate) fn new(
         terms: Arc<Terms>,
         tiers: Arc<Tiers>,
@@ -61,7 +58,8 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
     #[inline]
     fn part(&self, hash: u64) -> &Part<K, H> {
         // The middle bits: a map picks its shard and its slot by those above and below.
-        let at = (hash >> PART_SHIFT) & (self.parts.len() as u64).wrapping_sub(1);
+        let fraction = (hash >> 24) & u64::from(u32::MAX);
+        let at = fraction.wrapping_mul(self.parts.len() as u64) >> 32;
         // Below the length, so below what a usize holds.
         #[allow(clippy::cast_possible_truncation)]
         &self.parts[at as usize]
@@ -297,8 +295,10 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
 
     /// Drops the full keys of one part, and next time those of the next.
     fn sweep_next(&self, now_ns: u64) {
-        let part = self.part(self.next.add(1) << PART_SHIFT);
-        part.change(|changes| self.sweep_part(part, changes, now_ns));
+        let next = usize::try_from(self.next.add(1)).unwrap_or(0);
+        if let Some(part) = next.checked_rem(self.parts.len()).and_then(|at| self.parts.get(at)) {
+            part.change(|changes| self.sweep_part(part, changes, now_ns));
+        }
     }
 
     /// Drops all keys that are full, a part at a time. Returns how many.
