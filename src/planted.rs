@@ -56,6 +56,10 @@ planted! {
     bring_home_in_use = 14;
     /// A key that was dropped comes back as full at an earlier time than that.
     come_back_earlier = 15;
+    /// A sweep goes on by the quotas that were there when it began.
+    judge_by_an_old_list = 16;
+    /// A bucket can be found by its second map before its word says that it is there.
+    show_a_bucket_too_early = 17;
 }
 
 /// The switches: the bugs are switched on for the whole process, the tracking of loads for a thread.

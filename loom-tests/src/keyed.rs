@@ -213,7 +213,9 @@ pub fn a_bucket_that_comes_home_full_is_dropped() {
 /// A bucket comes home and gets a handle again while two take by key, of whom one was about to take from it
 /// while it was away.
 pub fn a_bucket_that_comes_and_goes_is_one_bucket() {
-    explore_maps_within([Some(2); 2], |map| {
+    // With four threads there are too many orders to try all, and with tracked loads two switches show what
+    // is to be shown.
+    explore_maps_within([Some(1), Some(2)], |map| {
         let users = map.users(Quota::per_hour(2));
         assert!(users.handle(&KEY).is_allowed());
         let other = meanwhile(&users, takes_one);

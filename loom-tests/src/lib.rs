@@ -15,6 +15,7 @@ use loom::sync::Arc;
 use loom::thread;
 
 mod keyed;
+// `tests/` and `ci/loom.sh` know a model by its name alone.
 pub use keyed::*;
 
 const SECOND: Duration = Duration::from_secs(1);

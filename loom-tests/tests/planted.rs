@@ -34,4 +34,6 @@ catches! {
     catches_forget_what_was_shared: forget_what_was_shared by a_key_with_no_room_takes_no_second_capacity;
     catches_bring_home_in_use: bring_home_in_use by a_bucket_with_a_handle_stays_the_keys;
     catches_come_back_earlier: come_back_earlier by a_dropped_key_comes_back_no_fuller_than_it_was;
+    catches_judge_by_an_old_list: judge_by_an_old_list by a_sweep_asks_quotas_that_come_meanwhile;
+    catches_show_a_bucket_too_early: show_a_bucket_too_early by a_bucket_that_comes_and_goes_is_one_bucket;
 }

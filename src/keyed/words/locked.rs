@@ -50,11 +50,11 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Locked<K, H> {
         self.map.insert(key, word);
     }
 
-    pub(super) fn sweep(&self, mut drops: impl FnMut(&K, &Cell, u64) -> bool) -> Swept {
+    pub(super) fn sweep(&self, mut drops: impl FnMut(&K, &Cell, u64) -> Option<u64>) -> Swept {
         let mut swept = Swept::default();
         // Under a shard's write lock: no word of it is lent.
         self.map.retain(|key, word| {
-            let drops = drops(key, word, word.load());
+            let drops = drops(key, word, word.load()).is_some();
             swept.visited = swept.visited.saturating_add(1);
             swept.dropped = swept.dropped.saturating_add(drops.into());
             !drops

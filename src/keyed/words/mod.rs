@@ -66,8 +66,9 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Words<K, H> {
     }
 
     /// Visits all keys and drops those of which `drops` says so. Returns how many there were, and how many it
-    /// dropped. `drops` is given the word as it is to be judged; it stays so if the key is dropped.
-    pub(crate) fn sweep(&self, drops: impl FnMut(&K, &Cell, u64) -> bool) -> Swept {
+    /// dropped. `drops` is given the word as it is, and returns the one that it has judged, which the key is
+    /// dropped with.
+    pub(crate) fn sweep(&self, drops: impl FnMut(&K, &Cell, u64) -> Option<u64>) -> Swept {
         forward!(self, map => map.sweep(drops))
     }
 
