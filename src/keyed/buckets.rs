@@ -32,7 +32,7 @@ pub(crate) struct Buckets<K, H> {
     parts: Box<[Part<K, H>]>,
     /// The part that is to be searched next for room.
     next: Cell,
-    /// The buckets that have handles. Their words in the maps say [`away_word`].
+    /// The buckets that have handles. Their words in the maps say [`away_word`](Self::away_word).
     away: RwLock<HashMap<K, Away, H>>,
 }
 

@@ -6,13 +6,13 @@ use core::marker::PhantomData;
 
 use super::buckets::Buckets;
 use super::hash::SeededHash;
+use super::limiter::KeyedLimiter;
 use super::part::Part;
 use super::room::{Room, WhenFull};
 use super::tiers::Tiers;
 #[cfg(any(feature = "papaya", flowgate_loom))]
 use super::words::LockFree;
 use super::words::{Locked, Words};
-use super::{KeyedLimiter, limits};
 use crate::algorithm::layout::MARK_OF_MANY;
 use crate::algorithm::{Layout, Room as WordRoom};
 use crate::clock::{Clock, SystemClock};
@@ -62,7 +62,7 @@ impl<K> KeyedBuilder<K> {
             WordRoom { quota, largest: None, debt: None, places: None, mark_bits: MARK_OF_MANY };
         Self {
             word_room,
-            max_keys: limits::DEFAULT_MAX_KEYS,
+            max_keys: crate::limits::DEFAULT_MAX_KEYS,
             when_full: WhenFull::default(),
             hasher: SeededHash::new(),
             #[cfg(any(feature = "papaya", flowgate_loom))]

@@ -8,8 +8,9 @@ use std::borrow::ToOwned;
 
 use super::buckets::Buckets;
 use super::handle::Handle;
+use super::limiter::KeyedLimiter;
+use super::room::WhenFull;
 use super::tiers::Tier;
-use super::{KeyedLimiter, WhenFull};
 use crate::algorithm::Wait;
 use crate::answer::{Granted, Snapshot};
 use crate::bucket::{Bucket, Gone, Grant, Refusal, Taken};

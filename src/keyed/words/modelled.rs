@@ -9,8 +9,7 @@ use core::ops::Deref;
 use std::vec::Vec;
 
 use crate::cell::Cell;
-use crate::primitive::{Arc, RwLock};
-use loom::sync::RwLockReadGuard;
+use crate::primitive::{Arc, RwLock, RwLockReadGuard};
 
 /// As a DashMap of one shard: an entry holds the read lock.
 pub(super) struct LockedMap<K, V, H> {
