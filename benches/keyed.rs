@@ -12,6 +12,7 @@ mod draws;
 mod rivals;
 mod threads;
 
+use std::cell::Cell;
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -76,6 +77,12 @@ struct Case<'a, K> {
     path: &'a str,
     threads: usize,
     draws: &'a [K],
+}
+
+impl<K> Case<'_, K> {
+    fn drawn(&self, number: u64) -> &K {
+        &self.draws[usize::try_from(number).unwrap_or(0) & (self.draws.len() - 1)]
+    }
 }
 
 /// All calls for one key.
@@ -149,6 +156,7 @@ where
     RateNet: Rival<K>,
 {
     let mut rivals = [
+        no_rival::<K>,
         rival::<K, Flowgate<K>>,
         rival::<K, Governor<K>>,
         rival::<K, FlowgateLockFree<K>>,
@@ -161,32 +169,49 @@ where
     }
 }
 
+/// What reading the drawn keys costs by itself, which is in all rows.
+fn no_rival<K: Key>(criterion: &mut Criterion, round: &Round<'_, K>) {
+    for case in round.cases {
+        ask(criterion, case, "keyed_draw", &(), |(), key| key.read());
+    }
+}
+
 /// Fills a limiter and measures it in all cases.
 fn rival<K: Key, R: Rival<K>>(criterion: &mut Criterion, round: &Round<'_, K>) {
     let limiter = CachePadded::new(R::new(round.limit));
     for rank in draws::filling_order(round.keys) {
         assert!(limiter.take(&K::of(rank), round.spent), "{} denied a new key", R::ROW);
     }
-    for Case { path, threads, draws } in round.cases {
-        let mask = draws.len() - 1;
-        let drawn = |number| &draws[usize::try_from(number).unwrap_or(0) & mask];
+    for case in round.cases {
         let holds = |number| {
-            let allowed = limiter.take_one(drawn(number));
-            assert_eq!(allowed, round.allowed, "{} left the path {path}", R::ROW);
+            let allowed = limiter.take_one(case.drawn(number));
+            assert_eq!(allowed, round.allowed, "{} left the path {}", R::ROW, case.path);
             let keys = u64::try_from(limiter.keys()).expect("keys are counted in 64 bits");
             assert_eq!(keys, round.keys, "{} does not hold the keys it was given", R::ROW);
         };
         holds(0);
-        let made = std::cell::Cell::new(0);
-        measure(criterion, path, *threads, R::ROW, &|calls| {
-            // From here on the compiler must take the limiter for known elsewhere.
-            let limiter: &R = black_box(&limiter);
-            // Each measurement goes on where the last one ended, or all would ask for the same few keys.
-            let from = made.replace(made.get() + calls);
-            threads::numbered(*threads, calls, from, |number| limiter.take_one(drawn(number)))
-        });
-        holds(made.get());
+        let made = ask(criterion, case, R::ROW, &*limiter, R::take_one);
+        holds(made);
     }
+}
+
+/// Measures `call` with the keys that were drawn, and returns how many of them it was given.
+fn ask<K: Key, L: Sync, T>(
+    criterion: &mut Criterion,
+    case: &Case<'_, K>,
+    row: &str,
+    limiter: &L,
+    call: impl Fn(&L, &K) -> T + Sync,
+) -> u64 {
+    let made = Cell::new(0);
+    measure(criterion, case.path, case.threads, row, &|calls| {
+        // From here on the compiler must take the limiter for known elsewhere.
+        let limiter = black_box(limiter);
+        // Each measurement goes on where the last one ended, or all would ask for the same few keys.
+        let from = made.replace(made.get() + calls);
+        threads::numbered(case.threads, calls, from, |number| call(limiter, case.drawn(number)))
+    });
+    made.get()
 }
 
 /// Measures `time`, which makes so many calls and returns how long they took.

@@ -1,42 +1,71 @@
 #!/usr/bin/env bash
 # Runs the benchmarks several times over, and makes docs/performance.md and its charts of the results.
-# Takes five minutes. BENCH_ROUNDS=1 is for trying it out.
+# BENCHES="direct" or BENCHES="keyed" runs the one anew, and takes what is left of the last run of the other.
+# Takes 25 minutes, five of them for `direct`. For trying it out: BENCH_ROUNDS=1 BENCH_MOST_KEYS=100000.
 source "$(dirname "$0")/preamble.sh"
 
 readonly rounds=${BENCH_ROUNDS:-5}
-readonly benches=(direct)
+readonly all_benches=(direct keyed)
+read -ra benches <<<"${BENCHES:-${all_benches[*]}}"
 readonly results=$target_dir/bench-report
 
 [[ $rounds =~ ^[1-9][0-9]*$ ]] || fails "BENCH_ROUNDS must be a number from 1, not \`$rounds\`"
+for bench in "${benches[@]}"; do
+    [[ " ${all_benches[*]} " == *" $bench "* ]] || fails "BENCHES are of ${all_benches[*]}, not \`$bench\`"
+done
 
 busy=$(cut -d' ' -f1 /proc/loadavg 2>/dev/null || echo 0)
 awk -v busy="$busy" 'BEGIN { exit !(busy > 0.5) }' &&
     warns "the machine is busy (load $busy): the numbers will be worth little"
 
-rm -rf "$results"
-mkdir -p "$results"
+# The crate as it is by default, with what a benchmark needs beyond that: all clocks, or the other store.
+declare -A features=([direct]=coarse [keyed]=papaya)
 
-# Builds the crate as it is by default, with all its clocks, and keeps the program: whatever happens to
-# the source meanwhile, all rounds are of one and the same.
-for bench in "${benches[@]}"; do
-    cargo bench --locked --features coarse --no-run --bench "$bench"
-    built=$(cargo bench --locked --quiet --features coarse --no-run --bench "$bench" \
+# Builds a benchmark, and keeps the program: whatever happens to the source meanwhile, all rounds are of one and
+# the same.
+build() {
+    local bench=$1 built
+    cargo bench --locked --features "${features[$bench]}" --no-run --bench "$bench"
+    built=$(cargo bench --locked --quiet --features "${features[$bench]}" --no-run --bench "$bench" \
         --message-format json | grep -o '"executable":"[^"]*"' | cut -d'"' -f4)
-    cp "$built" "$results/$bench"
+    cp "$built" "$results/$bench/program"
+    if [[ $bench == keyed ]]; then
+        cargo build --locked --release --features "${features[$bench]}" --example keyed_report
+        cp "$target_dir/release/examples/keyed_report" "$results/$bench/report-program"
+    fi
+}
+
+# Measures one round, and keeps its results in a folder of its own.
+measure() {
+    local bench=$1 round=$2 folder=$results/$1/round-$2 size=--full
+    # Of what criterion says, the lines with results.
+    BENCH_ROUND=$round CRITERION_HOME=$folder "$results/$bench/program" --bench --quiet 2>&1 |
+        grep -v -e '^Benchmarking' -e '^$'
+    if [[ $bench == keyed ]]; then
+        [[ -z ${BENCH_MOST_KEYS:-} ]] || size=--quick
+        KEYED_REPORT_DIR=$folder "$results/$bench/report-program" "$size"
+    fi
+}
+
+for bench in "${benches[@]}"; do
+    rm -rf "${results:?}/$bench"
+    mkdir -p "$results/$bench"
+    build "$bench"
+    date +%F >"$results/$bench/day"
 done
 cargo build --locked --release --features coarse --example bench_report
 
-folders=()
 for ((round = 1; round <= rounds; round++)); do
-    folders+=("$results/round-$round")
     for bench in "${benches[@]}"; do
         echo "$check_name: round $round of $rounds, $bench"
-        # Of what criterion says, the lines with results.
-        BENCH_ROUND=$round CRITERION_HOME=${folders[-1]} "$results/$bench" --bench --quiet 2>&1 |
-            grep -v -e '^Benchmarking' -e '^$'
+        measure "$bench" "$round"
     done
 done
 
+folders=()
+for bench in "${all_benches[@]}"; do
+    [[ ! -d $results/$bench/round-1 ]] || folders+=("$results/$bench")
+done
 mkdir -p docs
 cargo run --locked --quiet --release --features coarse --example bench_report -- "${folders[@]}"
-passes "docs/performance.md is made of $rounds rounds"
+passes "docs/performance.md is made of $rounds rounds of ${benches[*]}"

@@ -3,10 +3,11 @@
 use std::fs;
 use std::process::Command;
 
+use crate::measured::Source;
 use crate::names::CRATES;
 
-/// The machine, the compiler and the day, in a sentence each.
-pub(crate) fn describe() -> Vec<String> {
+/// The machine, the compiler, the rivals, and what was measured when, in a sentence each.
+pub(crate) fn describe(sources: &[Source]) -> Vec<String> {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = field(&info, "model name").unwrap_or("a processor that does not give its name");
     let virtual_machine = field(&info, "flags")
@@ -15,12 +16,19 @@ pub(crate) fn describe() -> Vec<String> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let plural = if cores == 1 { "" } else { "s" };
     let compiler = said_by("rustc", "--version").unwrap_or_else(|| "an unknown rustc".into());
-    let day = said_by("date", "+%Y-%m-%d").unwrap_or_else(|| "an unknown day".into());
     vec![
         format!("{model}, {kind} with {cores} core{plural}, {}.", std::env::consts::OS),
-        format!("{compiler}, profile `bench`. Measured on {day}."),
+        format!("{compiler}, profile `bench`."),
         format!("Rivals: {}.", versions().join(", ")),
+        format!("Medians over {}.", sources.iter().map(rounds).collect::<Vec<_>>().join(", over ")),
     ]
+}
+
+fn rounds(Source { name, rounds, day }: &Source) -> String {
+    let plural = if *rounds == 1 { "" } else { "s" };
+    let day = day.clone().or_else(|| said_by("date", "+%Y-%m-%d"));
+    let day = day.unwrap_or_else(|| "an unknown day".into());
+    format!("{rounds} round{plural} of `{name}` on {day}")
 }
 
 fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {

@@ -1,13 +1,17 @@
 //! Makes `docs/performance.md` and its charts of what the benchmarks measured.
 //!
-//! `ci/bench-report.sh` runs it. By hand, from the root of the repository, with criterion's folders as
-//! arguments, one for each round that was run:
+//! `ci/bench-report.sh` runs it. By hand, from the root of the repository, with criterion's folder as
+//! its argument, or with several, each of which may have a folder for each round that was run:
 //!
 //! ```text
 //! cargo run --release --example bench_report -- target/criterion
 //! ```
 
+mod bars;
 mod chart;
+mod keyed;
+mod keyed_targets;
+mod lines;
 mod machine;
 mod measured;
 mod names;
@@ -18,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::{env, fs};
 
-use measured::Measured;
+use measured::Results;
 
 fn main() -> ExitCode {
     match report(env::args_os().skip(1).map(PathBuf::from).collect()) {
@@ -45,9 +49,9 @@ fn report(mut folders: Vec<PathBuf>) -> Result<Vec<PathBuf>, String> {
     if !docs.is_dir() {
         return Err("there is no folder docs/ here: run it from the root of the repository".into());
     }
-    let measured = Measured::read(&folders)?;
-    let charts = chart::all(&measured)?;
-    let page = page::write(&measured, &charts)?;
+    let results = Results::read(&folders)?;
+    let charts = chart::all(&results)?;
+    let page = page::write(&results, &charts)?;
     let mut files = Vec::new();
     let svgs = charts.into_iter().map(|chart| (chart.file_name, chart.svg));
     for (name, text) in svgs.chain([("performance.md".to_owned(), page)]) {

@@ -1,4 +1,4 @@
-//! What criterion measured, read from its files.
+//! What was measured, read from the files of criterion and of `keyed_report`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,7 +20,58 @@ impl Id {
     }
 }
 
-/// All rounds of all benchmarks: the median nanoseconds per call of each.
+/// All that the page is made of.
+pub(crate) struct Results {
+    pub(crate) sources: Vec<Source>,
+    /// The median nanoseconds per call of each benchmark.
+    pub(crate) decisions: Measured,
+    /// What `keyed_report` found, each in a unit of its own.
+    pub(crate) figures: Measured,
+}
+
+/// A program that measured.
+pub(crate) struct Source {
+    pub(crate) name: String,
+    pub(crate) rounds: usize,
+    pub(crate) day: Option<String>,
+}
+
+/// The file of `keyed_report`: a name and a number in each line.
+const FIGURES: &str = "keyed_report.txt";
+
+impl Results {
+    /// Reads a folder for each program, with folders `round-1`, `round-2` and so on in it, or else with the
+    /// results of one round. A file `day` says when it was.
+    pub(crate) fn read(folders: &[PathBuf]) -> Result<Self, String> {
+        let (mut sources, mut all_rounds) = (Vec::new(), Vec::new());
+        for folder in folders {
+            let rounds = rounds_in(folder);
+            let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
+            let day = fs::read_to_string(folder.join("day")).ok();
+            sources.push(Source {
+                name: name.unwrap_or_default(),
+                rounds: rounds.len(),
+                day: day.map(|day| day.trim().to_owned()),
+            });
+            all_rounds.extend(rounds);
+        }
+        let decisions = Measured::read(&all_rounds)?;
+        Ok(Self { sources, decisions, figures: Measured::read_figures(&all_rounds)? })
+    }
+}
+
+fn rounds_in(folder: &Path) -> Vec<PathBuf> {
+    let is_round = |path: &PathBuf| {
+        path.is_dir()
+            && path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("round-"))
+    };
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut rounds: Vec<_> = entries.map(|entry| entry.path()).filter(is_round).collect();
+    rounds.sort();
+    if rounds.is_empty() { vec![folder.to_owned()] } else { rounds }
+}
+
+/// All rounds of all that was measured.
 pub(crate) struct Measured {
     rounds: Vec<BTreeMap<Id, f64>>,
 }
@@ -34,8 +85,8 @@ pub(crate) struct Spread {
 }
 
 impl Measured {
-    /// Reads each folder as one round.
-    pub(crate) fn read(folders: &[PathBuf]) -> Result<Self, String> {
+    /// Reads what criterion left in each folder as one round.
+    fn read(folders: &[PathBuf]) -> Result<Self, String> {
         let mut rounds = Vec::new();
         for folder in folders {
             let mut round = BTreeMap::new();
@@ -51,8 +102,18 @@ impl Measured {
         Ok(Self { rounds })
     }
 
-    pub(crate) fn rounds(&self) -> usize {
-        self.rounds.len()
+    /// Reads what `keyed_report` left in each folder, if anything, as one round.
+    fn read_figures(folders: &[PathBuf]) -> Result<Self, String> {
+        let mut rounds = Vec::new();
+        for file in folders.iter().map(|folder| folder.join(FIGURES)).filter(|file| file.is_file())
+        {
+            let text = fs::read_to_string(&file)
+                .map_err(|error| format!("{}: {error}", file.display()))?;
+            let figures =
+                text.lines().map(|line| figure(line).ok_or_else(|| not_understood(&file)));
+            rounds.push(figures.collect::<Result<_, _>>()?);
+        }
+        Ok(Self { rounds })
     }
 
     /// All that was measured, in any round.
@@ -63,12 +124,12 @@ impl Measured {
         ids
     }
 
-    /// The nanoseconds per call; `None` if it was not measured.
-    pub(crate) fn ns(&self, id: &Id) -> Option<Spread> {
+    /// What it came to; `None` if it was not measured.
+    pub(crate) fn spread(&self, id: &Id) -> Option<Spread> {
         spread(self.rounds.iter().filter_map(|round| round.get(id).copied()).collect())
     }
 
-    /// The time of the one by the time of the other.
+    /// The one by the other.
     ///
     /// It is taken within each round, where the two were measured moments apart: if the machine is
     /// faster in one round than in the next, the ratio does not notice.
@@ -107,6 +168,14 @@ fn read_below(folder: &Path, round: &mut BTreeMap<Id, f64>) -> Result<(), String
         }
     }
     Ok(())
+}
+
+/// A line such as `resident_1000000/1/keyed 28.5`.
+fn figure(line: &str) -> Option<(Id, f64)> {
+    let (name, number) = line.split_once(' ')?;
+    let (group, row) = name.rsplit_once('/')?;
+    let (path, threads) = group.rsplit_once('/')?;
+    Some((Id::new(path, threads.parse().ok()?, row), number.parse().ok()?))
 }
 
 /// The group is `path/threads`, the function is the row.

@@ -36,6 +36,24 @@ pub(crate) const PATHS: &[Path] = &[
     },
 ];
 
+/// Those of many keys, which the page puts together in tables of their own, see `keyed.rs`.
+pub(crate) const KEYED_PATHS: &[Path] = &[
+    keyed("keyed_hot", "Keyed, one hot key"),
+    keyed("keyed_hot_denied", "Keyed, one hot key, denied"),
+    keyed("keyed_uniform_100k", "Keyed, 100,000 keys, uniform"),
+    keyed("keyed_uniform_1m", "Keyed, 1,000,000 keys, uniform"),
+    keyed("keyed_uniform_10m", "Keyed, 10,000,000 keys, uniform"),
+    keyed("keyed_zipf_100k", "Keyed, 100,000 keys, Zipf"),
+    keyed("keyed_zipf_1m", "Keyed, 1,000,000 keys, Zipf"),
+    keyed("keyed_zipf_10m", "Keyed, 10,000,000 keys, Zipf"),
+    keyed("keyed_names_1m", "Keyed, 1,000,000 strings, uniform"),
+    Path { yardstick: "direct", ..keyed("keyed_handle", "Keyed, a handle") },
+];
+
+const fn keyed(name: &'static str, title: &'static str) -> Path {
+    Path { name, title, about: "", yardstick: "keyed" }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Ours,
@@ -86,6 +104,15 @@ pub(crate) const ROWS: &[Row] = &[
     rival("std_mutex_at", "std mutex, time given", "given", "flowgate_at"),
     rival("parking_lot_mutex", "parking_lot mutex", "Instant", "flowgate_instant"),
     rival("parking_lot_mutex_at", "parking_lot mutex, time given", "given", "flowgate_at"),
+    ours("keyed", "flowgate", "TSC"),
+    ours("keyed_lock_free", "flowgate, lock-free", "TSC"),
+    ours("handle", "flowgate, a handle", "TSC"),
+    ours("direct", "flowgate, a TokenBucket", "TSC"),
+    rival("governor_keyed", "governor", "TSC", "keyed"),
+    rival("rate_net", "rate-net", "Instant", "keyed"),
+    rival("mutex_map", "parking_lot mutex, HashMap", "Instant", "keyed"),
+    floor("keyed_draw", "reading the key alone"),
+    floor("machine", "the machine, no limiter"),
     floor("tsc_read", "one bare TSC read"),
     floor("system_clock", "one read of SystemClock"),
     floor("coarse_clock", "one read of CoarseClock"),
@@ -93,7 +120,8 @@ pub(crate) const ROWS: &[Row] = &[
 ];
 
 /// The crates that are measured, as `Cargo.lock` calls them.
-pub(crate) const CRATES: &[&str] = &["governor", "better-bucket", "ratelimit", "parking_lot"];
+pub(crate) const CRATES: &[&str] =
+    &["governor", "better-bucket", "ratelimit", "rate-net", "parking_lot"];
 
 /// What a benchmark's name means, or what to do about it.
 pub(crate) fn row(name: &str) -> Result<&'static Row, String> {
@@ -103,7 +131,12 @@ pub(crate) fn row(name: &str) -> Result<&'static Row, String> {
 }
 
 pub(crate) fn path(name: &str) -> Result<&'static Path, String> {
-    PATHS.iter().find(|path| path.name == name).ok_or_else(|| {
+    all_paths().find(|path| path.name == name).ok_or_else(|| {
         format!("nothing is known of the path `{name}`: add it to PATHS in names.rs")
     })
+}
+
+/// In the order of the page.
+pub(crate) fn all_paths() -> impl Iterator<Item = &'static Path> {
+    PATHS.iter().chain(KEYED_PATHS)
 }

@@ -3,19 +3,18 @@
 use std::fmt::{self, Write};
 
 use crate::chart::Chart;
-use crate::machine;
-use crate::measured::{Id, Measured, Spread};
+use crate::measured::{Id, Measured, Results, Spread};
 use crate::names::{self, Kind, PATHS, Path, Row};
-use crate::targets::TARGETS;
+use crate::{keyed, machine, targets};
 
 /// Fairness, and how to read the numbers: words, not measurements.
 const NOTES: &str = include_str!("notes.md");
 
-pub(crate) fn write(measured: &Measured, charts: &[Chart]) -> Result<String, String> {
-    let tables = tables(measured)?;
+pub(crate) fn write(results: &Results, charts: &[Chart]) -> Result<String, String> {
+    let tables = tables(&results.decisions)?;
     let mut page = String::new();
     // Writing into a string does not fail.
-    compose(&mut page, measured, &tables, charts).map_err(|error| error.to_string())?;
+    compose(&mut page, results, &tables, charts).map_err(|error| error.to_string())?;
     Ok(page)
 }
 
@@ -49,7 +48,7 @@ fn tables(measured: &Measured) -> Result<Vec<Table>, String> {
     for id in measured.ids() {
         let (path, row) = (names::path(&id.path)?, names::row(&id.row)?);
         let beside = |name: &str| Id::new(path.name, id.threads, name);
-        let Some(ns) = measured.ns(id) else { continue };
+        let Some(ns) = measured.spread(id) else { continue };
         let ratio_to = |name| measured.ratio(id, &beside(name));
         let line = Line {
             row,
@@ -66,25 +65,24 @@ fn tables(measured: &Measured) -> Result<Vec<Table>, String> {
     for table in &mut tables {
         table.lines.sort_by(|one, other| one.ns.median.total_cmp(&other.ns.median));
     }
-    let place = |table: &Table| PATHS.iter().position(|path| path.name == table.path.name);
+    let place = |table: &Table| names::all_paths().position(|path| path.name == table.path.name);
     tables.sort_by_key(|table| (place(table), table.threads));
     Ok(tables)
 }
 
 fn compose(
     page: &mut String,
-    measured: &Measured,
+    results: &Results,
     tables: &[Table],
     charts: &[Chart],
 ) -> fmt::Result {
     writeln!(page, "# Performance\n")?;
     writeln!(page, "<!-- Written by ci/bench-report.sh: do not edit. -->\n")?;
-    for sentence in machine::describe() {
+    for sentence in machine::describe(&results.sources) {
         writeln!(page, "* {sentence}")?;
     }
-    let rounds = measured.rounds();
-    writeln!(page, "* Medians over {rounds} round{}.\n", plural(rounds))?;
-    targets(page, measured)?;
+    writeln!(page)?;
+    write_targets(page, results)?;
     losses(page, tables)?;
     for path in PATHS {
         let mut of_path = tables.iter().filter(|table| table.path.name == path.name).peekable();
@@ -99,19 +97,25 @@ fn compose(
             write_table(page, table)?;
         }
     }
+    keyed::write(page, results, charts)?;
     write!(page, "{NOTES}")
 }
 
-fn targets(page: &mut String, measured: &Measured) -> fmt::Result {
+fn write_targets(page: &mut String, results: &Results) -> fmt::Result {
     writeln!(page, "## Targets\n")?;
     writeln!(page, "| path | target | than | measured | rounds | |\n|---|---|---|---|---|---|")?;
-    for target in TARGETS {
-        write!(page, "| {} | {} | {} | ", target.what, target.bound(), target.than_what)?;
-        match target.ratio(measured) {
-            Some(ratio) => {
-                let verdict = if target.is_met_by(ratio) { "met" } else { "**missed**" };
-                let Spread { lowest, median, highest } = ratio;
-                writeln!(page, "{median:.2} × | {lowest:.2} to {highest:.2} | {verdict} |")?;
+    for target in targets::all() {
+        write!(page, "| {} | {} | {} | ", target.what, target.bound(), target.than_what())?;
+        match target.measured(results) {
+            Some(measured) => {
+                let verdict = if target.is_met_by(measured) { "met" } else { "**missed**" };
+                let Spread { lowest, median, highest } = measured;
+                let [lowest, median, highest] = [lowest, median, highest].map(|x| target.show(x));
+                writeln!(
+                    page,
+                    "{median}{0} | {lowest} to {highest} | {verdict} |",
+                    target.times()
+                )?;
             }
             None => writeln!(page, "| | not measured |")?,
         }

@@ -65,6 +65,9 @@ pub(crate) trait Key:
     fn of(rank: u64) -> Self;
 
     fn asked(&self) -> &Self::Asked;
+
+    /// Looks at it, as hashing it would.
+    fn read(&self) -> u64;
 }
 
 impl Key for u64 {
@@ -78,6 +81,11 @@ impl Key for u64 {
     fn asked(&self) -> &u64 {
         self
     }
+
+    #[inline]
+    fn read(&self) -> u64 {
+        *self
+    }
 }
 
 impl Key for String {
@@ -90,5 +98,10 @@ impl Key for String {
     #[inline]
     fn asked(&self) -> &str {
         self
+    }
+
+    #[inline]
+    fn read(&self) -> u64 {
+        self.bytes().map(u64::from).sum()
     }
 }

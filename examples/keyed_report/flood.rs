@@ -63,6 +63,7 @@ pub(crate) fn measure(
     if u64::try_from(limiter.len())? > MAX_KEYS {
         return Err(format!("{} keys are held where {MAX_KEYS} may be", limiter.len()).into());
     }
+    child.found("flood_unit", as_number(limiter.resolution().unit()));
     child.found("flood_debt", as_number(debt.unwrap_or_default()));
     child.found("flood_debt_off", as_number(forgiven.saturating_add(invented)));
     child.found("flood_keys_a_second", keys as f64 / took.as_secs_f64());
@@ -70,7 +71,6 @@ pub(crate) fn measure(
         ("flood_resident_before", before),
         ("flood_resident_full", when_full),
         ("flood_resident_highest", highest),
-        ("flood_resident_after", resident::bytes()),
     ] {
         if let Some(bytes) = bytes {
             child.found(what, bytes as f64);

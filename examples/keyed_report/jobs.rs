@@ -43,7 +43,7 @@ fn all(sizes: Sizes) -> Vec<Job> {
         jobs.extend(ALL.map(|(row, _)| ("insert", row, keys)));
     }
     jobs.extend(OURS.map(|row| ("expire", row, sizes.many)));
-    jobs.extend(OURS.map(|row| ("flood", row, sizes.flood)));
+    jobs.extend(OURS.map(|row| ("flood", row, sizes.flood_of(row))));
     jobs
 }
 

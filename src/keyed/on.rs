@@ -55,7 +55,7 @@ impl<K, C, H> Clone for On<'_, K, C, H> {
 
 impl<K, C, H> Copy for On<'_, K, C, H> {}
 
-/// A clock that is read once more after a denial has moved by more than this if the thread was held up: nanoseconds.
+/// A thread that was held up finds that its clock has moved by more than this since it was read.
 const HELD_UP_NS: u64 = 1_000;
 
 impl<'a, K: Eq + Hash, C: Clock, H: BuildHasher + Clone> On<'a, K, C, H> {
@@ -91,7 +91,8 @@ impl<'a, K: Eq + Hash, C: Clock, H: BuildHasher + Clone> On<'a, K, C, H> {
         }
     }
 
-    /// Decides once more if a later time may help.
+    /// Decides once more if a later time may help. Where a thread would have had to be held up for more than a
+    /// second, that is not asked.
     fn try_consume_again<Q>(
         self,
         key: &Q,
@@ -103,7 +104,9 @@ impl<'a, K: Eq + Hash, C: Clock, H: BuildHasher + Clone> On<'a, K, C, H> {
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
-        if let Some(Refusal::NotYet { hasty, .. }) = refusal {
+        if let Some(Refusal::NotYet { wait, hasty }) = refusal
+            && (hasty || wait.is_within_a_second())
+        {
             let later_ns = self.now_ns();
             if (hasty || later_ns.saturating_sub(now_ns) > HELD_UP_NS)
                 && let Some(granted) = self.take(key, cost, later_ns, &mut refusal)
