@@ -32,7 +32,8 @@ pub(crate) fn give_way() {
 
 /// Leaves a contended word to others for a moment: 32 pauses, some 0.3 µs here. Fewer do not keep the
 /// others' cores from losing it at once (measured: 8 help on some days, 32 on all).
-#[inline]
+#[cold]
+#[inline(never)]
 pub(crate) fn step_aside() {
     #[cfg(not(flowgate_loom))]
     for _ in 0..32 {

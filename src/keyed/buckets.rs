@@ -42,6 +42,19 @@ pub(crate) type Away = Arc<CachePadded<Cell>>;
 /// A key for which there is no room.
 pub(crate) struct NoRoom;
 
+/// What is done with a word while it is lent, at a time; perhaps several times. A trait of its own, so that what
+/// everybody does can be inlined by force, as closures cannot be.
+pub(crate) trait Visit<T> {
+    fn visit(&mut self, word: &Cell, now_ns: u64) -> Result<T, Gone>;
+}
+
+impl<T, F: FnMut(&Cell, u64) -> Result<T, Gone>> Visit<T> for F {
+    #[inline]
+    fn visit(&mut self, word: &Cell, now_ns: u64) -> Result<T, Gone> {
+        self(word, now_ns)
+    }
+}
+
 impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
     /// There are parts, and fewer than 2^32.
     pub(crate) fn new(
@@ -110,8 +123,8 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
         }
     }
 
-    /// Lends the word of `key` and the time to `visit`, which takes tokens. A key that is not there is added,
-    /// unless `visit` leaves its full bucket full.
+    /// Lends the word of `key` and the time to a visitor, which takes tokens. A key that is not there is added,
+    /// unless the visitor leaves its full bucket full.
     ///
     /// The time is `now_ns`, or later by as much as the key may have been dropped later.
     #[inline]
@@ -120,7 +133,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
         terms: &Terms,
         key: &Q,
         now_ns: u64,
-        mut visit: impl FnMut(&Cell, u64) -> Result<T, Gone>,
+        mut visitor: impl Visit<T>,
     ) -> Result<T, NoRoom>
     where
         K: Borrow<Q>,
@@ -128,10 +141,10 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
     {
         let hash = self.hasher.hash_one(key);
         let part = self.part(hash);
-        match part.words.lend(key, |word| visit(word, now_ns)) {
+        match part.words.lend(key, |word| visitor.visit(word, now_ns)) {
             Some(Ok(outcome)) => Ok(outcome),
-            // Not inlined, and one more copy of `visit`: so that the one above is.
-            _ => self.find_or_add_slow(terms, key, hash, now_ns, &mut visit),
+            // Not inlined, and one more copy of the visitor: so that the one above is.
+            _ => self.find_or_add_slow(terms, key, hash, now_ns, &mut visitor),
         }
     }
 
@@ -143,18 +156,18 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
         key: &Q,
         hash: u64,
         now_ns: u64,
-        visit: &mut dyn FnMut(&Cell, u64) -> Result<T, Gone>,
+        visitor: &mut dyn Visit<T>,
     ) -> Result<T, NoRoom>
     where
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
-        match self.find_in(self.part(hash), key, |word| visit(word, now_ns)) {
+        match self.find_in(self.part(hash), key, |word| visitor.visit(word, now_ns)) {
             Some(outcome) => Ok(outcome),
             None if crate::planted::share_without_the_lock() && self.room.is_full() => {
-                self.without_room(terms, hash, now_ns, visit)
+                self.without_room(terms, hash, now_ns, visitor)
             }
-            None => self.add(terms, key, hash, now_ns, visit),
+            None => self.add(terms, key, hash, now_ns, visitor),
         }
     }
 
@@ -164,7 +177,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
         key: &Q,
         hash: u64,
         now_ns: u64,
-        visit: &mut dyn FnMut(&Cell, u64) -> Result<T, Gone>,
+        visitor: &mut dyn Visit<T>,
     ) -> Result<T, NoRoom>
     where
         K: Borrow<Q>,
@@ -191,7 +204,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
                 if has_room {
                     let word = Cell::new(self.first_word(terms, hash, now_ns));
                     let full = word.load();
-                    let outcome = visit(&word, now_ns);
+                    let outcome = visitor.visit(&word, now_ns);
                     // A denial writes nothing.
                     if word.load() == full {
                         self.room.give_back(1);
@@ -202,7 +215,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
                     return Some(outcome.map_err(|Gone| NoRoom));
                 }
                 // Under the lock: nobody makes it a bucket of its own meanwhile.
-                Some(self.without_room(terms, hash, now_ns, visit))
+                Some(self.without_room(terms, hash, now_ns, visitor))
             });
             if searched {
                 // There may be room for the next one elsewhere.
@@ -211,7 +224,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
             if let Some(outcome) = added {
                 return outcome;
             }
-            if let Some(outcome) = self.find_in(part, key, |word| visit(word, now_ns)) {
+            if let Some(outcome) = self.find_in(part, key, |word| visitor.visit(word, now_ns)) {
                 return Ok(outcome);
             }
         }
@@ -223,12 +236,12 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
         terms: &Terms,
         hash: u64,
         now_ns: u64,
-        visit: &mut dyn FnMut(&Cell, u64) -> Result<T, Gone>,
+        visitor: &mut dyn Visit<T>,
     ) -> Result<T, NoRoom> {
         let outcome = match (self.room.when_full, self.room.shared(hash)) {
-            (WhenFull::Share, Some(shared)) => visit(shared, now_ns),
+            (WhenFull::Share, Some(shared)) => visitor.visit(shared, now_ns),
             (WhenFull::GrantNew, _) => {
-                visit(&Cell::new(self.first_word(terms, hash, now_ns)), now_ns)
+                visitor.visit(&Cell::new(self.first_word(terms, hash, now_ns)), now_ns)
             }
             _ => return Err(NoRoom),
         };
