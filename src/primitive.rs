@@ -18,7 +18,7 @@ compile_error!(
 
 /// Locks, for what no decision on a key that is there goes through.
 #[cfg(all(flowgate_loom, feature = "keyed"))]
-pub(crate) use loom::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
+pub(crate) use loom::sync::{Arc, Mutex, RwLock};
 #[cfg(all(not(flowgate_loom), feature = "keyed"))]
 pub(crate) use std::sync::{Arc, Mutex, RwLock};
 

@@ -14,7 +14,7 @@ use crossbeam_utils::CachePadded;
 use super::part::{Changes, Part};
 use super::room::{Room, WhenFull};
 use super::tiers::Tiers;
-use super::words::Swept;
+use super::words::{Place, Swept, Words};
 use crate::algorithm::Layout;
 use crate::answer::Snapshot;
 use crate::bucket::{Bucket, Gone};
@@ -29,7 +29,8 @@ pub(crate) struct Buckets<K, H> {
     pub(crate) tiers: Arc<Tiers>,
     pub(crate) room: Room,
     hasher: H,
-    parts: Box<[Part<K, H>]>,
+    words: Words<K, H>,
+    parts: Box<[Part]>,
     /// The part that is to be searched next for room.
     next: Cell,
     /// The buckets that have handles. Their words in the maps say [`away_word`](Self::away_word).
@@ -56,26 +57,34 @@ impl<T, F: FnMut(&Cell, u64) -> Result<T, Gone>> Visit<T> for F {
 }
 
 impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
-    /// There are parts, and fewer than 2^32.
+    /// There are parts, and fewer than 2^32; `words` has as many.
     pub(crate) fn new(
         terms: Arc<Terms>,
         tiers: Arc<Tiers>,
         room: Room,
+        words: Words<K, H>,
+        parts: usize,
         hasher: H,
-        parts: Box<[Part<K, H>]>,
     ) -> Self {
+        let parts = (0..parts).map(|_| Part::default()).collect();
         let away = RwLock::new(HashMap::with_hasher(hasher.clone()));
-        Self { terms, tiers, room, hasher, parts, next: Cell::new(0), away }
+        Self { terms, tiers, room, hasher, words, parts, next: Cell::new(0), away }
     }
 
     #[inline]
-    fn part(&self, hash: u64) -> &Part<K, H> {
-        // The middle bits: a map picks its shard and its slot by those above and below.
+    fn place<Q: ?Sized + Hash>(&self, key: &Q) -> Place {
+        let hash = self.hasher.hash_one(key);
+        // The middle bits: a table looks at those above and below.
         let fraction = (hash >> 24) & u64::from(u32::MAX);
-        let at = fraction.wrapping_mul(self.parts.len() as u64) >> 32;
-        // Below the length, so below what a usize holds.
+        let part = fraction.wrapping_mul(self.parts.len() as u64) >> 32;
+        // Below the number of parts, so below what a usize holds.
         #[allow(clippy::cast_possible_truncation)]
-        &self.parts[at as usize]
+        Place { part: part as usize, hash }
+    }
+
+    /// The lock of the part of a place.
+    fn part(&self, place: Place) -> &Part {
+        &self.parts[place.part]
     }
 
     /// The word of a key whose bucket has handles.
@@ -94,13 +103,13 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq,
     {
-        self.find_in(self.part(self.hasher.hash_one(key)), key, visit)
+        self.find_in(self.place(key), key, visit)
     }
 
     #[inline]
     fn find_in<Q, T>(
         &self,
-        part: &Part<K, H>,
+        place: Place,
         key: &Q,
         mut visit: impl FnMut(&Cell) -> Result<T, Gone>,
     ) -> Option<T>
@@ -109,7 +118,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
         Q: ?Sized + Hash + Eq,
     {
         loop {
-            if let Ok(outcome) = part.words.lend(key, &mut visit)? {
+            if let Ok(outcome) = self.words.lend(place, key, &mut visit)? {
                 return Some(outcome);
             }
             // The map's lock is given back before the other one is taken.
@@ -139,12 +148,11 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
-        let hash = self.hasher.hash_one(key);
-        let part = self.part(hash);
-        match part.words.lend(key, |word| visitor.visit(word, now_ns)) {
+        let place = self.place(key);
+        match self.words.lend(place, key, |word| visitor.visit(word, now_ns)) {
             Some(Ok(outcome)) => Ok(outcome),
             // Not inlined, and one more copy of the visitor: so that the one above is.
-            _ => self.find_or_add_slow(terms, key, hash, now_ns, &mut visitor),
+            _ => self.find_or_add_slow(terms, key, place, now_ns, &mut visitor),
         }
     }
 
@@ -154,7 +162,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
         &self,
         terms: &Terms,
         key: &Q,
-        hash: u64,
+        place: Place,
         now_ns: u64,
         visitor: &mut dyn Visit<T>,
     ) -> Result<T, NoRoom>
@@ -162,12 +170,12 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
-        match self.find_in(self.part(hash), key, |word| visitor.visit(word, now_ns)) {
+        match self.find_in(place, key, |word| visitor.visit(word, now_ns)) {
             Some(outcome) => Ok(outcome),
             None if crate::planted::share_without_the_lock() && self.room.is_full() => {
-                self.without_room(terms, hash, now_ns, visitor)
+                self.without_room(terms, place.hash, now_ns, visitor)
             }
-            None => self.add(terms, key, hash, now_ns, visitor),
+            None => self.add(terms, key, place, now_ns, visitor),
         }
     }
 
@@ -175,7 +183,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
         &self,
         terms: &Terms,
         key: &Q,
-        hash: u64,
+        place: Place,
         now_ns: u64,
         visitor: &mut dyn Visit<T>,
     ) -> Result<T, NoRoom>
@@ -183,20 +191,20 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
-        let part = self.part(hash);
+        let (part, hash) = (self.part(place), place.hash);
         loop {
             let mut searched = false;
             let added = part.change(|changes| {
-                if self.is_there(part, key) {
+                if self.is_there(place, key) {
                     return None;
                 }
                 if changes.is_due() {
-                    self.sweep_part(part, changes, now_ns);
+                    self.sweep_part(place.part, changes, now_ns);
                 }
                 let has_room = self.room.take() || {
                     searched = changes.is_to_be_searched();
                     if searched {
-                        self.sweep_part(part, changes, now_ns);
+                        self.sweep_part(place.part, changes, now_ns);
                     }
                     searched && self.room.take()
                 };
@@ -209,7 +217,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
                     if word.load() == full {
                         self.room.give_back(1);
                     } else {
-                        part.words.insert(key.to_owned(), word);
+                        self.words.insert(place, key.to_owned(), word);
                         changes.held = changes.held.saturating_add(1);
                     }
                     return Some(outcome.map_err(|Gone| NoRoom));
@@ -224,7 +232,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
             if let Some(outcome) = added {
                 return outcome;
             }
-            if let Some(outcome) = self.find_in(part, key, |word| visitor.visit(word, now_ns)) {
+            if let Some(outcome) = self.find_in(place, key, |word| visitor.visit(word, now_ns)) {
                 return Ok(outcome);
             }
         }
@@ -249,7 +257,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
         outcome.map_err(|Gone| NoRoom)
     }
 
-    fn is_there<Q>(&self, part: &Part<K, H>, key: &Q) -> bool
+    fn is_there<Q>(&self, place: Place, key: &Q) -> bool
     where
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq,
@@ -260,7 +268,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
             _ => Ok(()),
         };
         // Gone, and still in its map: its bucket is away.
-        part.words.lend(key, is_here).is_some()
+        self.words.lend(place, key, is_here).is_some()
     }
 
     /// The word that a new key begins with: full, or as full as the bucket it may have shared before.
@@ -287,12 +295,12 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
     }
 
     /// Drops the keys of a part that are full by every plan.
-    fn sweep_part(&self, part: &Part<K, H>, changes: &mut Changes, now_ns: u64) -> Swept {
+    fn sweep_part(&self, part: usize, changes: &mut Changes, now_ns: u64) -> Swept {
         // Before any key is dropped: whoever adds one comes after.
         changes.begin_sweep(now_ns);
         let (layout, away_word) = (self.layout(), self.away_word());
         let swept = self.tiers.with_plans(now_ns, |plans| {
-            part.words.sweep(|key, cell, mut word| {
+            self.words.sweep(part, |key, cell, mut word| {
                 if word == away_word {
                     word = self.bring_home(key, cell)?;
                 }
@@ -307,16 +315,18 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
     /// Drops the full keys of one part, and next time those of the next.
     fn sweep_next(&self, now_ns: u64) {
         let next = usize::try_from(self.next.add(1)).unwrap_or(0);
-        if let Some(part) = next.checked_rem(self.parts.len()).and_then(|at| self.parts.get(at)) {
-            part.change(|changes| self.sweep_part(part, changes, now_ns));
+        if let Some(at) = next.checked_rem(self.parts.len()) {
+            self.sweep_at(at, now_ns);
         }
+    }
+
+    fn sweep_at(&self, part: usize, now_ns: u64) -> u64 {
+        self.parts[part].change(|changes| self.sweep_part(part, changes, now_ns)).dropped
     }
 
     /// Drops all keys that are full, a part at a time. Returns how many.
     pub(crate) fn sweep(&self, now_ns: u64) -> u64 {
-        let sweep_one =
-            |part: &Part<K, H>| part.change(|changes| self.sweep_part(part, changes, now_ns));
-        self.parts.iter().map(|part| sweep_one(part).dropped).sum()
+        (0..self.parts.len()).map(|part| self.sweep_at(part, now_ns)).sum()
     }
 
     fn away<Q>(&self, key: &Q) -> Option<Away>
@@ -334,17 +344,16 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
-        let hash = self.hasher.hash_one(key);
-        let part = self.part(hash);
-        part.change(|changes| {
+        let place = self.place(key);
+        self.part(place).change(|changes| {
             if let Some(away) = self.away(key) {
                 return away;
             }
-            if !self.is_there(part, key) {
+            if !self.is_there(place, key) {
                 let now_ns = changes.not_before_sweep(now_ns);
-                let word = Cell::new(self.first_word(terms, hash, now_ns));
+                let word = Cell::new(self.first_word(terms, place.hash, now_ns));
                 self.room.take_anyway();
-                part.words.insert(key.to_owned(), word);
+                self.words.insert(place, key.to_owned(), word);
                 changes.held = changes.held.saturating_add(1);
             }
             // Where it will be found, before its word says that it is there.
@@ -353,7 +362,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
             all_away.insert(key.to_owned(), Arc::clone(&away));
             // Locked until its word says so: who met an earlier handle's mark must not find this bucket yet.
             let all_away = (!crate::planted::show_a_bucket_too_early()).then_some(all_away);
-            let sent = part.words.lend(key, |cell| {
+            let sent = self.words.lend(place, key, |cell| {
                 let mut word = cell.load();
                 loop {
                     away.set(word);
@@ -391,19 +400,18 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
     where
         K: Clone,
     {
-        let hash = self.hasher.hash_one(key);
-        let part = self.part(hash);
+        let place = self.place(key);
         let terms = &self.terms;
         let lower = |cell: &Cell| Bucket { terms, word: cell }.lower_to(word, now_ns);
-        part.change(|changes| {
+        self.part(place).change(|changes| {
             // Under the lock nobody drops the key.
-            if self.find_in(part, key, lower).is_none() {
+            if self.find_in(place, key, lower).is_none() {
                 let cell =
-                    Cell::new(self.first_word(terms, hash, changes.not_before_sweep(now_ns)));
+                    Cell::new(self.first_word(terms, place.hash, changes.not_before_sweep(now_ns)));
                 // A bucket that is not in its map yet is not gone.
                 let _ = lower(&cell);
                 self.room.take_anyway();
-                part.words.insert(key.clone(), cell);
+                self.words.insert(place, key.clone(), cell);
                 changes.held = changes.held.saturating_add(1);
             }
         });
@@ -430,9 +438,9 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
     where
         K: Clone,
     {
-        self.parts.iter().flat_map(move |part| {
+        (0..self.parts.len()).flat_map(move |part| {
             let mut found = Vec::new();
-            part.words.for_each(|key, word| found.push((key.clone(), word)));
+            self.words.for_each(part, |key, word| found.push((key.clone(), word)));
             found.into_iter().filter_map(move |(key, word)| {
                 if word != self.away_word() {
                     return Some((key, word));

@@ -7,7 +7,6 @@ use core::marker::PhantomData;
 use super::buckets::Buckets;
 use super::hash::SeededHash;
 use super::limiter::KeyedLimiter;
-use super::part::Part;
 use super::room::{Room, WhenFull};
 use super::tiers::Tiers;
 #[cfg(any(feature = "papaya", flowgate_loom))]
@@ -51,10 +50,10 @@ pub struct KeyedBuilder<K, H = SeededHash> {
 /// A part holds some hundred keys at least, before there are more parts.
 const KEYS_A_PART: u64 = 256;
 
-/// More parts make sweeps shorter and cost memory even if they are empty: with these, a limiter takes about
-/// 0.2 MB, and a sweep of one of ten million keys looks at 26,000. Three times a power of two, for memory goes in
-/// steps: whatever the number, there are counts of keys at which maps have just doubled. These are not round ones.
-const MOST_PARTS: u64 = 384;
+/// More parts make sweeps shorter and cost memory even if they are empty: with these, a limiter takes 0.2 MB, and a
+/// sweep of one of ten million keys looks at 13,000. Three times a power of two, for memory goes in steps: whatever
+/// the number, there are counts of keys at which tables have just doubled. These are not round ones.
+const MOST_PARTS: u64 = 768;
 
 impl<K> KeyedBuilder<K> {
     pub(super) fn new(quota: Quota) -> Self {
@@ -188,17 +187,17 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> KeyedBuilder<K, H> {
         let terms = tiers.make(&self.word_room.quota)?;
         let room = Room::new(&layout, self.max_keys, self.when_full, clock.now_ns());
         let parts = (self.max_keys / KEYS_A_PART).clamp(1, MOST_PARTS);
-        let parts = (0..parts).map(|_| Part::new(self.words())).collect();
-        let buckets = Buckets::new(terms, tiers, room, self.hasher, parts);
+        let parts = usize::try_from(parts).unwrap_or(1);
+        let buckets = Buckets::new(terms, tiers, room, self.words(parts), parts, self.hasher);
         Ok(KeyedLimiter::of(buckets, clock))
     }
 
-    fn words(&self) -> Words<K, H> {
+    fn words(&self, parts: usize) -> Words<K, H> {
         #[cfg(any(feature = "papaya", flowgate_loom))]
         if self.lock_free {
-            return Words::LockFree(LockFree::new(self.hasher.clone()));
+            return Words::LockFree(LockFree::new(&self.hasher, parts));
         }
-        Words::Locked(Locked::new(self.hasher.clone()))
+        Words::Locked(Locked::new(&self.hasher, parts))
     }
 }
 

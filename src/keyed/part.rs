@@ -2,14 +2,12 @@
 
 use std::sync::PoisonError;
 
-use super::words::Words;
 use crate::primitive::Mutex;
 
-/// A part of the keys, and the lock under which keys are added to it and dropped from it. Whoever finds its
-/// key does not come near that lock.
-#[derive(Debug)]
-pub(crate) struct Part<K, H> {
-    pub(crate) words: Words<K, H>,
+/// The lock under which keys are added to a part of them and dropped from it. Whoever finds its key does not come
+/// near it.
+#[derive(Debug, Default)]
+pub(crate) struct Part {
     changes: Mutex<Changes>,
 }
 
@@ -26,8 +24,8 @@ pub(crate) struct Changes {
 }
 
 /// A part is swept when as many new keys have come as it holds, divided by this: so a new key pays for
-/// looking at four others.
-const SWEEP_SHARE: u64 = 4;
+/// looking at two others.
+const SWEEP_SHARE: u64 = 2;
 
 /// The same while there is no room: before a key is turned away, a part is searched for one that has become
 /// full since, as often as it costs a new key looking at this many others.
@@ -36,11 +34,7 @@ const SEARCH_SHARE: u64 = 64;
 /// Smaller parts are not worth sweeping more often than every so many new keys.
 const SWEEP_LEAST: u64 = 4;
 
-impl<K, H> Part<K, H> {
-    pub(crate) fn new(words: Words<K, H>) -> Self {
-        Self { words, changes: Mutex::new(Changes::default()) }
-    }
-
+impl Part {
     /// Runs `change` while nobody else adds a key or drops one.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Changes) -> T) -> T {
         // What can panic in there is the caller's own hash or copy of a key, before anything is changed.

@@ -2,6 +2,7 @@
 
 use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
+use std::boxed::Box;
 
 #[cfg(flowgate_loom)]
 use super::modelled::Map;
@@ -15,17 +16,19 @@ use crate::cell::Cell;
 /// the entry goes. Whoever was lent the word before meets the one or loses the swap to the other; so nothing is
 /// taken from a bucket that nobody will find again.
 pub(crate) struct LockFree<K, H> {
-    map: Map<K, H>,
+    /// One for each part, so that a sweep is short.
+    maps: Box<[Map<K, H>]>,
 }
 
-impl<K: Eq + Hash, H: BuildHasher> LockFree<K, H> {
-    pub(crate) fn new(hasher: H) -> Self {
-        Self { map: Map::new(hasher) }
+impl<K: Eq + Hash, H: BuildHasher + Clone> LockFree<K, H> {
+    pub(crate) fn new(hasher: &H, parts: usize) -> Self {
+        Self { maps: (0..parts).map(|_| Map::new(hasher.clone())).collect() }
     }
 
     #[inline]
     pub(super) fn lend<Q, T>(
         &self,
+        part: usize,
         key: &Q,
         visit: impl FnOnce(&Cell) -> Result<T, Gone>,
     ) -> Option<Result<T, Gone>>
@@ -33,26 +36,32 @@ impl<K: Eq + Hash, H: BuildHasher> LockFree<K, H> {
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq,
     {
-        let (outcome, is_dead) = self.map.with(key, |word| {
+        let map = &self.maps[part];
+        let (outcome, is_dead) = map.with(key, |word| {
             let outcome = visit(word);
             let is_dead = outcome.is_err() && word.load() == DEAD;
             (outcome, is_dead)
         })?;
         if is_dead {
             // Whoever killed it may be stalled before it unlinks it: nobody waits for that.
-            self.map.unlink_if(key, |word| word.load() == DEAD);
+            map.unlink_if(key, |word| word.load() == DEAD);
             return None;
         }
         Some(outcome)
     }
 
-    pub(super) fn insert(&self, key: K, word: Cell) {
-        self.map.insert(key, word);
+    pub(super) fn insert(&self, part: usize, key: K, word: Cell) {
+        self.maps[part].insert(key, word);
     }
 
-    pub(super) fn sweep(&self, mut drops: impl FnMut(&K, &Cell, u64) -> Option<u64>) -> Swept {
+    pub(super) fn sweep(
+        &self,
+        part: usize,
+        mut drops: impl FnMut(&K, &Cell, u64) -> Option<u64>,
+    ) -> Swept {
+        let map = &self.maps[part];
         let mut swept = Swept::default();
-        self.map.for_each(|key, word| {
+        map.for_each(|key, word| {
             let seen = word.load();
             if seen == DEAD {
                 return;
@@ -60,14 +69,14 @@ impl<K: Eq + Hash, H: BuildHasher> LockFree<K, H> {
             swept.visited = swept.visited.saturating_add(1);
             if drops(key, word, seen).is_some_and(|judged| kill(word, judged)) {
                 swept.dropped = swept.dropped.saturating_add(1);
-                self.map.unlink_if(key, |word| word.load() == DEAD);
+                map.unlink_if(key, |word| word.load() == DEAD);
             }
         });
         swept
     }
 
-    pub(super) fn for_each(&self, mut visit: impl FnMut(&K, u64)) {
-        self.map.for_each(|key, word| {
+    pub(super) fn for_each(&self, part: usize, mut visit: impl FnMut(&K, u64)) {
+        self.maps[part].for_each(|key, word| {
             let word = word.load();
             if word != DEAD {
                 visit(key, word);

@@ -1,40 +1,30 @@
-//! The words of some keys in a map whose shards have locks.
+//! The words of all keys in a map whose shards have locks.
 
 use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
 
-#[cfg(not(flowgate_loom))]
-use dashmap::DashMap;
-
-use super::Swept;
 #[cfg(flowgate_loom)]
-use super::modelled::LockedMap as DashMap;
+use super::modelled::Shards;
+use super::{Place, Swept};
 use crate::bucket::Gone;
 use crate::cell::Cell;
 
-/// The words of some keys in a [`DashMap`].
+/// The words of all keys, lent under a shard's read lock: nobody drops a key while its word is lent.
+///
+/// A part is a shard.
 pub(crate) struct Locked<K, H> {
-    map: DashMap<K, Cell, H>,
+    shards: Shards<K, H>,
 }
 
-/// The fewest that a DashMap can have. Many maps of few shards, and not one of many, so that a sweep, which
-/// goes through a whole map, is short.
-const SHARDS: usize = 2;
-
-/// A map is shrunk if it has room for more than this many times its keys.
-const SLACK: usize = 4;
-
-/// Smaller maps are not worth shrinking.
-const SMALL: usize = 128;
-
 impl<K: Eq + Hash, H: BuildHasher + Clone> Locked<K, H> {
-    pub(crate) fn new(hasher: H) -> Self {
-        Self { map: DashMap::with_hasher_and_shard_amount(hasher, SHARDS) }
+    pub(crate) fn new(hasher: &H, parts: usize) -> Self {
+        Self { shards: Shards::new(hasher.clone(), parts) }
     }
 
     #[inline]
     pub(super) fn lend<Q, T>(
         &self,
+        Place { part, hash }: Place,
         key: &Q,
         visit: impl FnOnce(&Cell) -> Result<T, Gone>,
     ) -> Option<Result<T, Gone>>
@@ -42,36 +32,93 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Locked<K, H> {
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq,
     {
-        // The shard's read lock is held until the visit is over.
-        self.map.get(key).map(|entry| visit(entry.value()))
+        self.shards.with(part, hash, key, visit)
     }
 
-    pub(super) fn insert(&self, key: K, word: Cell) {
-        self.map.insert(key, word);
+    pub(super) fn insert(&self, Place { part, hash }: Place, key: K, word: Cell) {
+        self.shards.insert(part, hash, key, word);
     }
 
-    pub(super) fn sweep(&self, mut drops: impl FnMut(&K, &Cell, u64) -> Option<u64>) -> Swept {
+    pub(super) fn sweep(
+        &self,
+        part: usize,
+        mut drops: impl FnMut(&K, &Cell, u64) -> Option<u64>,
+    ) -> Swept {
         let mut swept = Swept::default();
-        // Under a shard's write lock: no word of it is lent.
-        self.map.retain(|key, word| {
+        // Under the shard's write lock: no word of it is lent.
+        self.shards.retain(part, |key, word| {
             let drops = drops(key, word, word.load()).is_some();
             swept.visited = swept.visited.saturating_add(1);
             swept.dropped = swept.dropped.saturating_add(drops.into());
             !drops
         });
-        let capacity = self.map.capacity();
-        if capacity > SMALL && capacity / SLACK > self.map.len() {
-            self.map.shrink_to_fit();
-        }
         swept
     }
 
-    pub(super) fn for_each(&self, mut visit: impl FnMut(&K, u64)) {
-        #[cfg(not(flowgate_loom))]
-        for entry in &self.map {
-            visit(entry.key(), entry.value().load());
+    pub(super) fn for_each(&self, part: usize, mut visit: impl FnMut(&K, u64)) {
+        self.shards.retain(part, |key, word| {
+            visit(key, word.load());
+            true
+        });
+    }
+}
+
+/// The shards of a [`DashMap`](dashmap::DashMap), each found by us: a key is hashed once, there may be any number of
+/// them, and one can be gone through without the others.
+#[cfg(not(flowgate_loom))]
+struct Shards<K, H> {
+    map: dashmap::DashMap<K, Cell, H>,
+}
+
+#[cfg(not(flowgate_loom))]
+impl<K: Eq + Hash, H: BuildHasher + Clone> Shards<K, H> {
+    /// A DashMap has a power of two of them, and two at least. The rest stay empty.
+    fn new(hasher: H, shards: usize) -> Self {
+        let shards = shards.next_power_of_two().max(2);
+        Self { map: dashmap::DashMap::with_hasher_and_shard_amount(hasher, shards) }
+    }
+
+    #[inline]
+    fn with<Q, T>(
+        &self,
+        shard: usize,
+        hash: u64,
+        key: &Q,
+        visit: impl FnOnce(&Cell) -> T,
+    ) -> Option<T>
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Eq,
+    {
+        let shard = self.map.shards()[shard].read();
+        let (_, word) = shard.get(hash, |(other, _)| other.borrow() == key)?;
+        Some(visit(word.get()))
+    }
+
+    fn insert(&self, shard: usize, hash: u64, key: K, word: Cell) {
+        let mut shard = self.map.shards()[shard].write();
+        let entry = (key, dashmap::SharedValue::new(word));
+        shard.insert(hash, entry, |(key, _)| self.map.hasher().hash_one(key));
+    }
+
+    /// Lays out anew those that `keeps` keeps, in a table that fits: a table that is only thinned out keeps its size,
+    /// and cannot be gone through without `unsafe`.
+    fn retain(&self, shard: usize, mut keeps: impl FnMut(&K, &Cell) -> bool) {
+        let hash_of = |(key, _): &(K, dashmap::SharedValue<Cell>)| self.map.hasher().hash_one(key);
+        let mut table = self.map.shards()[shard].write();
+        let capacity = table.capacity();
+        let old = core::mem::take(&mut *table);
+        table.reserve(capacity, hash_of);
+        for entry in old {
+            if keeps(&entry.0, entry.1.get()) {
+                let hash = hash_of(&entry);
+                table.insert(hash, entry, hash_of);
+            }
         }
-        #[cfg(flowgate_loom)]
-        self.map.visit_all(|key, word| visit(key, word.load()));
+        // Room for twice as many is kept, so that the next keys do not make it grow at once.
+        let twice = table.len().saturating_mul(2);
+        if twice < capacity / 2 {
+            table.shrink_to(twice, hash_of);
+        }
     }
 }

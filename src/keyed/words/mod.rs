@@ -1,4 +1,4 @@
-//! The words of some keys, in one of two maps.
+//! The words of all keys, in one of two maps, in parts.
 //!
 //! Both find a word and lend it. They differ in what a word may meet while it is lent.
 //!
@@ -27,22 +27,18 @@ pub(crate) use locked::Locked;
 #[cfg(any(feature = "papaya", flowgate_loom))]
 pub(crate) const DEAD: u64 = 0;
 
-/// The words of some keys.
+/// The words of all keys. A part is what is gone through at once; a key's is told by its hash.
 pub(crate) enum Words<K, H> {
     Locked(Locked<K, H>),
     #[cfg(any(feature = "papaya", flowgate_loom))]
     LockFree(LockFree<K, H>),
 }
 
-/// Forwards to whichever map it is.
-macro_rules! forward {
-    ($words:expr, $map:ident => $call:expr) => {
-        match $words {
-            Words::Locked($map) => $call,
-            #[cfg(any(feature = "papaya", flowgate_loom))]
-            Words::LockFree($map) => $call,
-        }
-    };
+/// Where a key is looked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) part: usize,
+    pub(crate) hash: u64,
 }
 
 impl<K: Eq + Hash, H: BuildHasher + Clone> Words<K, H> {
@@ -50,6 +46,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Words<K, H> {
     #[inline]
     pub(crate) fn lend<Q, T>(
         &self,
+        place: Place,
         key: &Q,
         visit: impl FnOnce(&Cell) -> Result<T, Gone>,
     ) -> Option<Result<T, Gone>>
@@ -57,24 +54,44 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Words<K, H> {
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq,
     {
-        forward!(self, map => map.lend(key, visit))
+        match self {
+            Self::Locked(map) => map.lend(place, key, visit),
+            #[cfg(any(feature = "papaya", flowgate_loom))]
+            Self::LockFree(map) => map.lend(place.part, key, visit),
+        }
     }
 
     /// Adds a key that is not there.
-    pub(crate) fn insert(&self, key: K, word: Cell) {
-        forward!(self, map => map.insert(key, word));
+    pub(crate) fn insert(&self, place: Place, key: K, word: Cell) {
+        match self {
+            Self::Locked(map) => map.insert(place, key, word),
+            #[cfg(any(feature = "papaya", flowgate_loom))]
+            Self::LockFree(map) => map.insert(place.part, key, word),
+        }
     }
 
-    /// Visits all keys and drops those of which `drops` says so. Returns how many there were, and how many it
+    /// Visits all keys of a part and drops those of which `drops` says so. Returns how many there were, and how many it
     /// dropped. `drops` is given the word as it is, and returns the one that it has judged, which the key is
     /// dropped with.
-    pub(crate) fn sweep(&self, drops: impl FnMut(&K, &Cell, u64) -> Option<u64>) -> Swept {
-        forward!(self, map => map.sweep(drops))
+    pub(crate) fn sweep(
+        &self,
+        part: usize,
+        drops: impl FnMut(&K, &Cell, u64) -> Option<u64>,
+    ) -> Swept {
+        match self {
+            Self::Locked(map) => map.sweep(part, drops),
+            #[cfg(any(feature = "papaya", flowgate_loom))]
+            Self::LockFree(map) => map.sweep(part, drops),
+        }
     }
 
-    /// Visits all keys.
-    pub(crate) fn for_each(&self, visit: impl FnMut(&K, u64)) {
-        forward!(self, map => map.for_each(visit));
+    /// Visits all keys of a part.
+    pub(crate) fn for_each(&self, part: usize, visit: impl FnMut(&K, u64)) {
+        match self {
+            Self::Locked(map) => map.for_each(part, visit),
+            #[cfg(any(feature = "papaya", flowgate_loom))]
+            Self::LockFree(map) => map.for_each(part, visit),
+        }
     }
 }
 

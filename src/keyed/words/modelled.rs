@@ -9,61 +9,43 @@ use core::ops::Deref;
 use std::vec::Vec;
 
 use crate::cell::Cell;
-use crate::primitive::{Arc, RwLock, RwLockReadGuard};
+use crate::primitive::{Arc, RwLock};
 
-/// As a DashMap of one shard: an entry holds the read lock.
-pub(super) struct LockedMap<K, V, H> {
-    shard: RwLock<Vec<(K, V)>>,
+/// As a DashMap's shards: a word is lent under the read lock.
+pub(super) struct Shards<K, H> {
+    shards: Vec<RwLock<Vec<(K, Cell)>>>,
     _hasher: H,
 }
 
-pub(super) struct Entry<'a, K, V> {
-    shard: RwLockReadGuard<'a, Vec<(K, V)>>,
-    at: usize,
-}
-
-impl<K, V> Entry<'_, K, V> {
-    pub(super) fn value(&self) -> &V {
-        &self.shard[self.at].1
-    }
-}
-
-impl<K: Eq + Hash, V, H: BuildHasher> LockedMap<K, V, H> {
-    pub(super) fn with_hasher_and_shard_amount(hasher: H, _shards: usize) -> Self {
-        Self { shard: RwLock::new(Vec::new()), _hasher: hasher }
+impl<K: Eq + Hash, H: BuildHasher> Shards<K, H> {
+    pub(super) fn new(hasher: H, shards: usize) -> Self {
+        let shards = (0..shards).map(|_| RwLock::new(Vec::new())).collect();
+        Self { shards, _hasher: hasher }
     }
 
-    pub(super) fn get<Q>(&self, key: &Q) -> Option<Entry<'_, K, V>>
+    pub(super) fn with<Q, T>(
+        &self,
+        shard: usize,
+        _hash: u64,
+        key: &Q,
+        visit: impl FnOnce(&Cell) -> T,
+    ) -> Option<T>
     where
         K: Borrow<Q>,
-        Q: ?Sized + Hash + Eq,
+        Q: ?Sized + Eq,
     {
-        let shard = self.shard.read().unwrap();
-        let at = shard.iter().position(|(other, _)| other.borrow() == key)?;
-        Some(Entry { shard, at })
+        let shard = self.shards[shard].read().unwrap();
+        let (_, word) = shard.iter().find(|(other, _)| other.borrow() == key)?;
+        Some(visit(word))
     }
 
-    pub(super) fn insert(&self, key: K, value: V) {
-        self.shard.write().unwrap().push((key, value));
+    pub(super) fn insert(&self, shard: usize, _hash: u64, key: K, word: Cell) {
+        self.shards[shard].write().unwrap().push((key, word));
     }
 
-    pub(super) fn retain(&self, mut keeps: impl FnMut(&K, &mut V) -> bool) {
-        self.shard.write().unwrap().retain_mut(|(key, value)| keeps(key, value));
+    pub(super) fn retain(&self, shard: usize, mut keeps: impl FnMut(&K, &Cell) -> bool) {
+        self.shards[shard].write().unwrap().retain(|(key, word)| keeps(key, word));
     }
-
-    pub(super) fn visit_all(&self, mut visit: impl FnMut(&K, &V)) {
-        self.shard.read().unwrap().iter().for_each(|(key, value)| visit(key, value));
-    }
-
-    pub(super) fn capacity(&self) -> usize {
-        0
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.shard.read().unwrap().len()
-    }
-
-    pub(super) fn shrink_to_fit(&self) {}
 }
 
 /// As papaya: whoever found a word keeps it, whatever becomes of the entry.
