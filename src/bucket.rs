@@ -35,6 +35,19 @@ pub(crate) enum Taken {
     Gone,
 }
 
+impl Taken {
+    /// The word that was left, if it was taken.
+    #[cfg(feature = "keyed")]
+    #[inline(always)]
+    pub(crate) fn left(self) -> Result<Option<u64>, Gone> {
+        match self {
+            Self::Granted(left) => Ok(Some(left)),
+            Self::Refused => Ok(None),
+            Self::Gone => Err(Gone),
+        }
+    }
+}
+
 /// Why nothing was taken.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Refusal {

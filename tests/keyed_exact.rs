@@ -3,6 +3,8 @@
 #![cfg(feature = "keyed")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+// Not all of it is needed here.
+#[allow(dead_code)]
 mod model;
 
 use std::collections::HashMap;
@@ -73,6 +75,17 @@ enum Step {
     Forward(u64),
     Nanos(u64),
     Stale(u64),
+}
+
+impl Step {
+    /// The time of the operation. Not before the beginning: a limiter is full from there on.
+    fn from(&self, clock_ns: u64, fill_ns: u64, start_ns: u64) -> u64 {
+        match self {
+            Self::Forward(share) => clock_ns + fill_ns / 1_000 * share,
+            Self::Nanos(ns) => clock_ns + ns,
+            Self::Stale(share) => clock_ns.saturating_sub(fill_ns / 1_000 * share).max(start_ns),
+        }
+    }
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -267,15 +280,7 @@ proptest! {
         let fill_ns = fill_ns(&quota).min(1 << 50);
         let mut clock_ns = start_ns;
         for (step, key, op) in &history {
-            let mut now_ns = clock_ns;
-            match step {
-                Step::Forward(share) => now_ns = clock_ns + fill_ns / 1_000 * share,
-                Step::Nanos(ns) => now_ns = clock_ns + ns,
-                // Not before the beginning: a limiter is full from there on.
-                Step::Stale(share) => {
-                    now_ns = clock_ns.saturating_sub(fill_ns / 1_000 * share).max(start_ns);
-                }
-            }
+            let mut now_ns = step.from(clock_ns, fill_ns, start_ns);
             clock_ns = clock_ns.max(now_ns);
             if matches!(op, Op::Refund(_)) {
                 // What is given back at a stale time fills a bucket as of then, and it goes on filling from there.
@@ -313,14 +318,7 @@ proptest! {
         let fill_ns = fill_ns(&quota).min(1 << 50);
         let mut clock_ns = start_ns;
         for (step, key, op, by) in &history {
-            let mut now_ns = clock_ns;
-            match step {
-                Step::Forward(share) => now_ns = clock_ns + fill_ns / 1_000 * share,
-                Step::Nanos(ns) => now_ns = clock_ns + ns,
-                Step::Stale(share) => {
-                    now_ns = clock_ns.saturating_sub(fill_ns / 1_000 * share).max(start_ns);
-                }
-            }
+            let mut now_ns = step.from(clock_ns, fill_ns, start_ns);
             clock_ns = clock_ns.max(now_ns);
             match by {
                 // A tier goes and comes back; another one's quota changes.

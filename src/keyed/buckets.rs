@@ -43,18 +43,8 @@ pub(crate) type Away = Arc<CachePadded<Cell>>;
 /// A key for which there is no room.
 pub(crate) struct NoRoom;
 
-/// What is done with a word while it is lent, at a time; perhaps several times. A trait of its own, so that what
-/// everybody does can be inlined by force, as closures cannot be.
-pub(crate) trait Visit<T> {
-    fn visit(&mut self, word: &Cell, now_ns: u64) -> Result<T, Gone>;
-}
-
-impl<T, F: FnMut(&Cell, u64) -> Result<T, Gone>> Visit<T> for F {
-    #[inline]
-    fn visit(&mut self, word: &Cell, now_ns: u64) -> Result<T, Gone> {
-        self(word, now_ns)
-    }
-}
+/// What is done with a word while it is lent, at a time; perhaps several times.
+pub(crate) type Visit<'a, T> = dyn FnMut(&Cell, u64) -> Result<T, Gone> + 'a;
 
 impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
     /// There are parts, and fewer than 2^32; `words` has as many.
@@ -72,7 +62,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
     }
 
     #[inline]
-    fn place<Q: ?Sized + Hash>(&self, key: &Q) -> Place {
+    pub(crate) fn place<Q: ?Sized + Hash>(&self, key: &Q) -> Place {
         let hash = self.hasher.hash_one(key);
         // The middle bits: a table looks at those above and below.
         let fraction = (hash >> 24) & u64::from(u32::MAX);
@@ -132,50 +122,57 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
         }
     }
 
-    /// Lends the word of `key` and the time to a visitor, which takes tokens. A key that is not there is added,
-    /// unless the visitor leaves its full bucket full.
+    /// Lends the word at a place to `visit`, once, wherever it may be gone to.
+    #[inline]
+    pub(crate) fn lend<Q, T>(
+        &self,
+        place: Place,
+        key: &Q,
+        visit: impl FnOnce(&Cell) -> Result<T, Gone>,
+    ) -> Option<Result<T, Gone>>
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq,
+    {
+        self.words.lend(place, key, visit)
+    }
+
+    /// Lends the word of `key` and the time to `visit`, which takes tokens. A key that is not there is added,
+    /// unless `visit` leaves its full bucket full.
     ///
     /// The time is `now_ns`, or later by as much as the key may have been dropped later.
-    #[inline]
     pub(crate) fn find_or_add<Q, T>(
         &self,
         terms: &Terms,
         key: &Q,
         now_ns: u64,
-        mut visitor: impl Visit<T>,
+        visit: &mut Visit<'_, T>,
     ) -> Result<T, NoRoom>
     where
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
-        let place = self.place(key);
-        match self.words.lend(place, key, |word| visitor.visit(word, now_ns)) {
-            Some(Ok(outcome)) => Ok(outcome),
-            // Not inlined, and one more copy of the visitor: so that the one above is.
-            _ => self.find_or_add_slow(terms, key, place, now_ns, &mut visitor),
-        }
+        self.find_or_add_slow(terms, key, self.place(key), now_ns, visit)
     }
 
-    #[cold]
-    #[inline(never)]
-    fn find_or_add_slow<Q, T>(
+    pub(crate) fn find_or_add_slow<Q, T>(
         &self,
         terms: &Terms,
         key: &Q,
         place: Place,
         now_ns: u64,
-        visitor: &mut dyn Visit<T>,
+        visit: &mut Visit<'_, T>,
     ) -> Result<T, NoRoom>
     where
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
-        match self.find_in(place, key, |word| visitor.visit(word, now_ns)) {
+        match self.find_in(place, key, |word| visit(word, now_ns)) {
             Some(outcome) => Ok(outcome),
             None if crate::planted::share_without_the_lock() && self.room.is_full() => {
-                self.without_room(terms, place.hash, now_ns, visitor)
+                self.without_room(terms, place.hash, now_ns, visit)
             }
-            None => self.add(terms, key, place, now_ns, visitor),
+            None => self.add(terms, key, place, now_ns, visit),
         }
     }
 
@@ -185,7 +182,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
         key: &Q,
         place: Place,
         now_ns: u64,
-        visitor: &mut dyn Visit<T>,
+        visit: &mut Visit<'_, T>,
     ) -> Result<T, NoRoom>
     where
         K: Borrow<Q>,
@@ -212,7 +209,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
                 if has_room {
                     let word = Cell::new(self.first_word(terms, hash, now_ns));
                     let full = word.load();
-                    let outcome = visitor.visit(&word, now_ns);
+                    let outcome = visit(&word, now_ns);
                     // A denial writes nothing.
                     if word.load() == full {
                         self.room.give_back(1);
@@ -223,7 +220,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
                     return Some(outcome.map_err(|Gone| NoRoom));
                 }
                 // Under the lock: nobody makes it a bucket of its own meanwhile.
-                Some(self.without_room(terms, hash, now_ns, visitor))
+                Some(self.without_room(terms, hash, now_ns, visit))
             });
             if searched {
                 // There may be room for the next one elsewhere.
@@ -232,7 +229,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
             if let Some(outcome) = added {
                 return outcome;
             }
-            if let Some(outcome) = self.find_in(place, key, |word| visitor.visit(word, now_ns)) {
+            if let Some(outcome) = self.find_in(place, key, |word| visit(word, now_ns)) {
                 return Ok(outcome);
             }
         }
@@ -244,12 +241,12 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
         terms: &Terms,
         hash: u64,
         now_ns: u64,
-        visitor: &mut dyn Visit<T>,
+        visit: &mut Visit<'_, T>,
     ) -> Result<T, NoRoom> {
         let outcome = match (self.room.when_full, self.room.shared(hash)) {
-            (WhenFull::Share, Some(shared)) => visitor.visit(shared, now_ns),
+            (WhenFull::Share, Some(shared)) => visit(shared, now_ns),
             (WhenFull::GrantNew, _) => {
-                visitor.visit(&Cell::new(self.first_word(terms, hash, now_ns)), now_ns)
+                visit(&Cell::new(self.first_word(terms, hash, now_ns)), now_ns)
             }
             _ => return Err(NoRoom),
         };

@@ -6,14 +6,15 @@ use core::hash::{BuildHasher, Hash};
 use core::time::Duration;
 use std::borrow::ToOwned;
 
-use super::buckets::{Buckets, Visit};
+use super::buckets::Buckets;
 use super::handle::Handle;
 use super::limiter::KeyedLimiter;
 use super::room::WhenFull;
 use super::tiers::Tier;
+use super::words::Place;
 use crate::algorithm::Wait;
 use crate::answer::{Granted, Snapshot};
-use crate::bucket::{Bucket, Gone, Grant, Refusal, Taken};
+use crate::bucket::{Bucket, Gone, Grant, Refusal};
 use crate::cell::Cell;
 use crate::clock::Clock;
 use crate::clocked::denied;
@@ -55,27 +56,6 @@ impl<K, C, H> Clone for On<'_, K, C, H> {
 }
 
 impl<K, C, H> Copy for On<'_, K, C, H> {}
-
-/// Takes, and tells what was left, if it was there. The time may have become a later one.
-struct Take<'a> {
-    terms: &'a Terms,
-    cost_units: u64,
-    at_ns: &'a mut u64,
-    refusal: &'a mut Option<Refusal>,
-}
-
-impl Visit<Option<u64>> for Take<'_> {
-    #[inline(always)]
-    fn visit(&mut self, word: &Cell, now_ns: u64) -> Result<Option<u64>, Gone> {
-        *self.at_ns = now_ns;
-        let bucket = Bucket { terms: self.terms, word };
-        match bucket.take(bucket.load(), self.cost_units, now_ns, self.refusal) {
-            Taken::Granted(left) => Ok(Some(left)),
-            Taken::Refused => Ok(None),
-            Taken::Gone => Err(Gone),
-        }
-    }
-}
 
 /// A thread that was held up finds that its clock has moved by more than this since it was read.
 const HELD_UP_NS: u64 = 1_000;
@@ -168,6 +148,40 @@ impl<'a, K: Eq + Hash, C: Clock, H: BuildHasher + Clone> On<'a, K, C, H> {
         &self,
         key: &Q,
         cost: Tokens,
+        now_ns: u64,
+        refusal: &mut Option<Refusal>,
+    ) -> Option<Granted<'a>>
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
+    {
+        let terms: &'a Terms = self.terms;
+        let cost_units = terms.units(cost);
+        let buckets = self.buckets();
+        let place = buckets.place(key);
+        // What is here stays in registers: the slow path has copies of its own.
+        let mut why = None;
+        let lent = buckets.lend(place, key, |word| {
+            let bucket = Bucket { terms, word };
+            bucket.take(bucket.load(), cost_units, now_ns, &mut why).left()
+        });
+        match lent {
+            Some(Ok(Some(left))) => Some(Granted::new(Grant { terms, left, now_ns })),
+            Some(Ok(None)) => {
+                *refusal = why;
+                None
+            }
+            _ => self.take_slow(key, (cost_units, place), now_ns, refusal),
+        }
+    }
+
+    /// Takes from a bucket that is not where it was looked for.
+    #[cold]
+    #[inline(never)]
+    fn take_slow<Q>(
+        &self,
+        key: &Q,
+        (cost_units, place): (u64, Place),
         mut now_ns: u64,
         refusal: &mut Option<Refusal>,
     ) -> Option<Granted<'a>>
@@ -176,9 +190,14 @@ impl<'a, K: Eq + Hash, C: Clock, H: BuildHasher + Clone> On<'a, K, C, H> {
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
         let terms: &'a Terms = self.terms;
-        let take = Take { terms, cost_units: terms.units(cost), at_ns: &mut now_ns, refusal };
-        let asked_ns = *take.at_ns;
-        let left = self.buckets().find_or_add(terms, key, asked_ns, take).ok().flatten()?;
+        let asked_ns = now_ns;
+        let mut take = |word: &Cell, at_ns| {
+            now_ns = at_ns;
+            let bucket = Bucket { terms, word };
+            bucket.take(bucket.load(), cost_units, at_ns, refusal).left()
+        };
+        let taken = self.buckets().find_or_add_slow(terms, key, place, asked_ns, &mut take);
+        let left = taken.ok().flatten()?;
         Some(Granted::new(Grant { terms, left, now_ns }))
     }
 
@@ -299,7 +318,7 @@ impl<'a, K: Eq + Hash, C: Clock, H: BuildHasher + Clone> On<'a, K, C, H> {
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
         let terms = self.terms;
-        let taken = self.buckets().find_or_add(terms, key, now_ns, |word: &Cell, now_ns| {
+        let taken = self.buckets().find_or_add(terms, key, now_ns, &mut |word: &Cell, now_ns| {
             let bucket = Bucket { terms, word };
             bucket.take_up_to(bucket.load(), max, now_ns)
         });
@@ -342,9 +361,10 @@ impl<'a, K: Eq + Hash, C: Clock, H: BuildHasher + Clone> On<'a, K, C, H> {
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
         let (terms, cost) = (self.terms, cost.into());
-        let not_taken = self.buckets().find_or_add(terms, key, now_ns, |word: &Cell, now_ns| {
-            Bucket { terms, word }.charge(cost, now_ns)
-        });
+        let not_taken =
+            self.buckets().find_or_add(terms, key, now_ns, &mut |word: &Cell, now_ns| {
+                Bucket { terms, word }.charge(cost, now_ns)
+            });
         not_taken.unwrap_or(cost)
     }
 
