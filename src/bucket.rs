@@ -250,16 +250,6 @@ impl<'a> Bucket<'a> {
         Ok(cost.saturating_sub(self.terms.tokens(taken)))
     }
 
-    /// Lowers the bucket to what `word` holds, if that is less now.
-    #[cfg(feature = "keyed")]
-    pub(crate) fn lower_to(&self, word: u64, now_ns: u64) -> Result<(), Gone> {
-        let layout = &self.terms.layout;
-        let lower = layout.read(&self.terms.plan(), word, now_ns).level;
-        self.change(self.load(), now_ns, |_, _, reading| {
-            ((lower < reading.level).then_some(lower), ())
-        })
-    }
-
     /// Changes the quota, by one swap of the word, which names its plan. `now_ns` tells the time, each time
     /// after the word was read: so it is not earlier than whatever is in the word.
     pub(crate) fn set_quota(

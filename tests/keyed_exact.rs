@@ -8,6 +8,7 @@
 mod model;
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
 use flowgate::{Handle, KeyedLimiter, ManualClock, Quota, Tier, Tokens};
@@ -18,7 +19,27 @@ use proptest::prelude::*;
 const CASES: u32 = 1_500;
 const KEYS: u8 = 6;
 
-type Limiter = KeyedLimiter<u8, ManualClock>;
+type Limiter = KeyedLimiter<u8, ManualClock, Apart>;
+
+/// A hash that puts each key into a part of its own, so that none is swept with another.
+#[derive(Clone, Copy, Default)]
+struct Apart(u64);
+
+impl BuildHasher for Apart {
+    type Hasher = Self;
+    fn build_hasher(&self) -> Self {
+        Self(0)
+    }
+}
+
+impl Hasher for Apart {
+    fn finish(&self) -> u64 {
+        self.0 << 53 | self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = u64::from(bytes[0]);
+    }
+}
 
 /// An amount that is as often tiny as huge: uniform in its logarithm.
 fn log_uniform(largest_bits: u32) -> impl Strategy<Value = u64> {
@@ -115,7 +136,7 @@ struct Bench {
     quota: Quota,
     exact: HashMap<u8, Exact>,
     handles: HashMap<u8, Handle<ManualClock>>,
-    swept_ns: u64,
+    swept_ns: HashMap<u8, u64>,
     unit: BigInt,
 }
 
@@ -123,7 +144,7 @@ impl Bench {
     fn new(limiter: Limiter, quota: Quota, start_ns: u64) -> Self {
         let unit = nanos(limiter.resolution().unit());
         let exact = (0..KEYS).map(|key| (key, Exact::full(quota, start_ns))).collect();
-        Self { limiter, quota, exact, handles: HashMap::new(), swept_ns: 0, unit }
+        Self { limiter, quota, exact, handles: HashMap::new(), swept_ns: HashMap::new(), unit }
     }
 
     fn exact(&mut self, key: u8) -> &mut Exact {
@@ -190,12 +211,15 @@ impl Bench {
                 self.handles.remove(&key);
             }
             Op::Sweep => {
+                let held: Vec<_> = self.limiter.iter_at(now_ns).map(|(key, _)| key).collect();
                 self.limiter.sweep_at(now_ns);
-                self.swept_ns = self.swept_ns.max(now_ns);
-                // Whoever was full then begins no earlier than the latest sweep.
-                for (key, exact) in &mut self.exact {
-                    if self.limiter.snapshot_at(key, now_ns).is_none() {
-                        exact.level_at(self.swept_ns);
+                // Whoever was full then begins no earlier than the latest sweep that dropped it.
+                for key in held {
+                    if self.limiter.snapshot_at(&key, now_ns).is_none() {
+                        let swept_ns = self.swept_ns.entry(key).or_default();
+                        *swept_ns = now_ns.max(*swept_ns);
+                        let swept_ns = *swept_ns;
+                        self.exact(key).level_at(swept_ns);
                     }
                 }
             }
@@ -270,7 +294,8 @@ proptest! {
         quota in quota(), start_ns in log_uniform(60),
         history in prop::collection::vec((step(), 0..KEYS, op()), 1..80),
     ) {
-        let built = KeyedLimiter::builder(quota).build_with_clock(ManualClock::at(start_ns));
+        let builder = KeyedLimiter::builder(quota).hasher(Apart::default());
+        let built = builder.build_with_clock(ManualClock::at(start_ns));
         let Ok(limiter) = built else { return Ok(()) };
         // A tier of the limiter's own quota.
         let Ok(own) = limiter.tier(quota) else { return Ok(()) };
@@ -307,6 +332,7 @@ proptest! {
         let built = KeyedLimiter::builder(quota)
             .largest_quota(quota)
             .max_keys(max_keys)
+            .hasher(Apart::default())
             .build_with_clock(ManualClock::at(start_ns));
         let Ok(limiter) = built else { return Ok(()) };
         let made: Result<Vec<_>, _> =

@@ -71,6 +71,27 @@ impl Plan {
         Self { mark, shares_mark, ..self }
     }
 
+    /// Whether a bucket that is full by this plan is full by the other, whatever the rounding: at another rate, credit may
+    /// be a unit less.
+    #[cfg(feature = "keyed")]
+    pub(crate) fn outlasts(&self, other: &Self) -> bool {
+        if self.rate == other.rate {
+            return self.capacity_units >= other.capacity_units;
+        }
+        self.rate.raw() < other.rate.raw()
+            && self.capacity_units >= other.capacity_units.saturating_add(2)
+    }
+
+    /// A plan by which no bucket is full that is not full by both.
+    #[cfg(feature = "keyed")]
+    pub(crate) fn slower_than_both(&self, other: &Self) -> Self {
+        let slower = if self.rate.raw() <= other.rate.raw() { self } else { other };
+        let capacity_units = self.capacity_units.max(other.capacity_units).saturating_add(2);
+        // By its own rate it may take longer than a stamp can tell; then it is never full, and the key stays.
+        let full_after_ns = u64::MAX;
+        Self { capacity_units, full_after_ns, ..*slower }
+    }
+
     /// The highest stored level from which no tick's credit reaches the capacity, with the plan's mark; or
     /// 0, which is below every level, if a tick's credit alone does.
     pub(crate) fn brim(&self, layout: &Layout) -> u64 {
@@ -175,6 +196,15 @@ impl Layout {
     pub(crate) fn is_full(&self, plan: &Plan, word: u64, now_ns: u64) -> bool {
         let reading = self.read(plan, word, now_ns);
         !reading.ahead && reading.level >= self.zero.wrapping_add(plan.capacity_units)
+    }
+
+    /// A word that by every plan is at most as full as either: the lower level, from the later time on.
+    #[cfg(feature = "keyed")]
+    pub(crate) fn lower_of(&self, one: u64, other: u64) -> u64 {
+        let (one_stamp, other_stamp) = (one & !self.low_mask, other & !self.low_mask);
+        let other_is_later = other_stamp.wrapping_sub(one_stamp) <= u64::MAX / 2;
+        let stamp = if other_is_later { other_stamp } else { one_stamp };
+        stamp | self.mark_mask | (one & self.level_mask).min(other & self.level_mask)
     }
 
     /// A word that is full by every plan, and was written by none, from the start of `now_ns`'s tick on.

@@ -18,7 +18,7 @@ use super::words::{Place, Swept, Words};
 use crate::algorithm::Layout;
 use crate::answer::Snapshot;
 use crate::bucket::{Bucket, Gone};
-use crate::cell::Cell;
+use crate::cell::{Cell, Step};
 use crate::primitive::{Arc, RwLock, give_way};
 use crate::terms::Terms;
 
@@ -28,7 +28,6 @@ pub(crate) struct Buckets<K, H> {
     pub(crate) terms: Arc<Terms>,
     pub(crate) tiers: Arc<Tiers>,
     pub(crate) room: Room,
-    hasher: H,
     words: Words<K, H>,
     parts: Box<[Part]>,
     /// The part that is to be searched next for room.
@@ -57,13 +56,13 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
         hasher: H,
     ) -> Self {
         let parts = (0..parts).map(|_| Part::default()).collect();
-        let away = RwLock::new(HashMap::with_hasher(hasher.clone()));
-        Self { terms, tiers, room, hasher, words, parts, next: Cell::new(0), away }
+        let away = RwLock::new(HashMap::with_hasher(hasher));
+        Self { terms, tiers, room, words, parts, next: Cell::new(0), away }
     }
 
     #[inline]
     pub(crate) fn place<Q: ?Sized + Hash>(&self, key: &Q) -> Place {
-        let hash = self.hasher.hash_one(key);
+        let hash = self.words.hash_of(key);
         // The middle bits: a table looks at those above and below.
         let fraction = (hash >> 24) & u64::from(u32::MAX);
         let part = fraction.wrapping_mul(self.parts.len() as u64) >> 32;
@@ -198,24 +197,22 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
                 if changes.is_due() {
                     self.sweep_part(place.part, changes, now_ns);
                 }
-                let has_room = self.room.take() || {
-                    searched = changes.is_to_be_searched();
-                    if searched {
-                        self.sweep_part(place.part, changes, now_ns);
-                    }
-                    searched && self.room.take()
-                };
+                let mut room = self.room.take();
+                if room.is_none() && changes.is_to_be_searched() {
+                    searched = true;
+                    self.sweep_part(place.part, changes, now_ns);
+                    room = self.room.take();
+                }
                 let now_ns = changes.not_before_sweep(now_ns);
-                if has_room {
+                if let Some(room) = room {
                     let word = Cell::new(self.first_word(terms, hash, now_ns));
                     let full = word.load();
                     let outcome = visit(&word, now_ns);
                     // A denial writes nothing.
-                    if word.load() == full {
-                        self.room.give_back(1);
-                    } else {
+                    if word.load() != full {
                         self.words.insert(place, key.to_owned(), word);
                         changes.held = changes.held.saturating_add(1);
+                        room.keep();
                     }
                     return Some(outcome.map_err(|Gone| NoRoom));
                 }
@@ -288,15 +285,13 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
     where
         Q: ?Sized + Hash,
     {
-        Cell::new(self.first_word(terms, self.hasher.hash_one(key), now_ns))
+        Cell::new(self.first_word(terms, self.words.hash_of(key), now_ns))
     }
 
     /// Drops the keys of a part that are full by every plan.
     fn sweep_part(&self, part: usize, changes: &mut Changes, now_ns: u64) -> Swept {
-        // Before any key is dropped: whoever adds one comes after.
-        changes.begin_sweep(now_ns);
         let (layout, away_word) = (self.layout(), self.away_word());
-        let swept = self.tiers.with_plans(now_ns, |plans| {
+        let swept = self.tiers.with_plans(|plans| {
             self.words.sweep(part, |key, cell, mut word| {
                 if word == away_word {
                     word = self.bring_home(key, cell)?;
@@ -304,7 +299,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
                 plans.iter().all(|plan| layout.is_full(plan, word, now_ns)).then_some(word)
             })
         });
-        changes.held = changes.held.saturating_sub(swept.dropped);
+        changes.end_sweep(swept.dropped, now_ns);
         self.room.give_back(swept.dropped);
         swept
     }
@@ -347,11 +342,16 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
                 return away;
             }
             if !self.is_there(place, key) {
+                if changes.is_due() {
+                    self.sweep_part(place.part, changes, now_ns);
+                }
                 let now_ns = changes.not_before_sweep(now_ns);
-                let word = Cell::new(self.first_word(terms, place.hash, now_ns));
-                self.room.take_anyway();
-                self.words.insert(place, key.to_owned(), word);
-                changes.held = changes.held.saturating_add(1);
+                self.add_anyway(
+                    place,
+                    key.to_owned(),
+                    self.first_word(terms, place.hash, now_ns),
+                    changes,
+                );
             }
             // Where it will be found, before its word says that it is there.
             let away = Arc::new(CachePadded::new(Cell::new(0)));
@@ -381,13 +381,12 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
     fn bring_home(&self, key: &K, cell: &Cell) -> Option<u64> {
         let mut all_away = self.away.write().unwrap_or_else(PoisonError::into_inner);
         let away = all_away.get_mut(key)?;
-        let word = if crate::planted::bring_home_in_use() {
-            away.load()
-        } else {
-            Arc::get_mut(away)?.load()
-        };
+        if Arc::get_mut(away).is_none() && !crate::planted::bring_home_in_use() {
+            return None;
+        }
+        // Out of there first: what compares keys is the caller's code, and may panic.
+        let word = all_away.remove(key)?.load();
         cell.set(word);
-        all_away.remove(key);
         Some(word)
     }
 
@@ -398,20 +397,35 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
         K: Clone,
     {
         let place = self.place(key);
-        let terms = &self.terms;
-        let lower = |cell: &Cell| Bucket { terms, word: cell }.lower_to(word, now_ns);
+        let layout = self.layout();
+        let lower = |cell: &Cell| {
+            cell.update(cell.load(), |seen| match seen & layout.level_mask {
+                0 => Step::Keep(Err(Gone)),
+                _ => Step::Store(layout.lower_of(seen, word), Ok(())),
+            })
+        };
         self.part(place).change(|changes| {
             // Under the lock nobody drops the key.
             if self.find_in(place, key, lower).is_none() {
-                let cell =
-                    Cell::new(self.first_word(terms, place.hash, changes.not_before_sweep(now_ns)));
-                // A bucket that is not in its map yet is not gone.
-                let _ = lower(&cell);
-                self.room.take_anyway();
-                self.words.insert(place, key.clone(), cell);
-                changes.held = changes.held.saturating_add(1);
+                if changes.is_due() {
+                    self.sweep_part(place.part, changes, now_ns);
+                }
+                let shared = self.room.shared(place.hash).map(Cell::load);
+                let word = match shared.filter(|shared| shared & layout.mark_mask != 0) {
+                    Some(shared) => layout.lower_of(shared, word),
+                    None => word,
+                };
+                self.add_anyway(place, key.clone(), word, changes);
             }
         });
+    }
+
+    /// Adds a key that is not there, whether there is room or not.
+    fn add_anyway(&self, place: Place, key: K, word: u64, changes: &mut Changes) {
+        let room = self.room.take_anyway();
+        self.words.insert(place, key, Cell::new(word));
+        changes.held = changes.held.saturating_add(1);
+        room.keep();
     }
 
     pub(crate) fn layout(&self) -> &Layout {
@@ -420,7 +434,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
 
     /// Tells of words whether they are full by every plan.
     pub(crate) fn is_full_at(&self, now_ns: u64) -> impl Fn(u64) -> bool + '_ {
-        let plans = self.tiers.plans(now_ns);
+        let plans = self.tiers.plans();
         move |word| plans.iter().all(|plan| self.layout().is_full(plan, word, now_ns))
     }
 

@@ -195,9 +195,9 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> KeyedBuilder<K, H> {
     fn words(&self, parts: usize) -> Words<K, H> {
         #[cfg(any(feature = "papaya", flowgate_loom))]
         if self.lock_free {
-            return Words::LockFree(LockFree::new(&self.hasher, parts));
+            return Words::LockFree(LockFree::new(self.hasher.clone(), parts));
         }
-        Words::Locked(Locked::new(&self.hasher, parts))
+        Words::Locked(Locked::new(self.hasher.clone(), parts))
     }
 }
 

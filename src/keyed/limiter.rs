@@ -37,8 +37,8 @@ use crate::tokens::Tokens;
 /// * A call with a key that is there takes its shard's read lock (or none, see
 ///   [`lock_free`](KeyedBuilder::lock_free)), and allocates nothing. Denials write nothing but that lock. A new
 ///   key allocates itself, and now and then its map grows: a part of the keys at a time.
-/// * No lock is held while the caller's clock or function is called. The caller's `Hash`, `Eq` and `Clone` of
-///   keys are; they must not call the limiter.
+/// * No lock is held while the caller's clock or function is called. The caller's `Hash`, `Eq`, `Clone` and `Drop`
+///   of keys are called under locks: they must not call the limiter, and had better not panic.
 ///
 /// Keys are looked up by a borrowed form, such as `&str` for `String`.
 ///

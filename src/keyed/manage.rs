@@ -17,9 +17,9 @@ use crate::resolution::Resolution;
 impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, C, H> {
     /// Makes a tier: another quota for some of the keys, at no cost in memory per key.
     ///
-    /// The limiter remembers a tier while it is in use, and after it for as long as a bucket takes to fill by
-    /// it: keys are dropped only when they are full by all of them. So make tiers beforehand, and not
-    /// for each call.
+    /// A key is dropped only when it is full by every quota that this limiter has had: so make tiers beforehand and
+    /// not for each call, and expect keys to stay for as long as the slowest of all these takes to fill. (Up to 32
+    /// are told apart; then two are counted as one of the larger capacity and the lower rate.)
     ///
     /// # Errors
     ///
@@ -185,7 +185,8 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, C, H> {
         usize::try_from(self.buckets.sweep(now_ns)).unwrap_or(usize::MAX)
     }
 
-    /// Saves the buckets of all keys that are not full, for a process that comes after this one.
+    /// Saves the buckets of all keys that are not full, for a process that comes after this one. Not those that keys
+    /// without room share.
     ///
     /// # Examples
     ///
@@ -204,8 +205,8 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, C, H> {
     /// wall clock (none, if that went back).
     ///
     /// A restart so neither forgives debt nor doubles it: a level is rounded down by a unit, and by what
-    /// arrives in a [`tick`](Resolution::tick). A key that is there already keeps whichever is less. Saved keys
-    /// are held even beyond [`max_keys`](crate::KeyedBuilder::max_keys).
+    /// arrives in a [`tick`](Resolution::tick). A key that is there already keeps whichever is less. Make the tiers
+    /// first: keys are dropped when they are full by all that are known. Saved keys are held even beyond [`max_keys`](crate::KeyedBuilder::max_keys).
     ///
     /// # Errors
     ///

@@ -2,6 +2,7 @@
 
 use std::sync::PoisonError;
 
+use crate::algorithm::layout::SPARE_BITS;
 use crate::primitive::Mutex;
 
 /// The lock under which keys are added to a part of them and dropped from it. Whoever finds its key does not come
@@ -24,8 +25,8 @@ pub(crate) struct Changes {
 }
 
 /// A part is swept when as many new keys have come as it holds, divided by this: so a new key pays for
-/// looking at two others.
-const SWEEP_SHARE: u64 = 2;
+/// looking at four others.
+const SWEEP_SHARE: u64 = 4;
 
 /// The same while there is no room: before a key is turned away, a part is searched for one that has become
 /// full since, as often as it costs a new key looking at this many others.
@@ -37,7 +38,7 @@ const SWEEP_LEAST: u64 = 4;
 impl Part {
     /// Runs `change` while nobody else adds a key or drops one.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Changes) -> T) -> T {
-        // What can panic in there is the caller's own hash or copy of a key, before anything is changed.
+        // What can panic in there is the caller's own code for keys; what it leaves are whole buckets.
         change(&mut self.changes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -54,17 +55,21 @@ impl Changes {
         self.came > self.held / SEARCH_SHARE
     }
 
-    pub(crate) fn begin_sweep(&mut self, now_ns: u64) {
+    /// Notes what a sweep has dropped.
+    pub(crate) fn end_sweep(&mut self, dropped: u64, now_ns: u64) {
         self.came = 0;
-        self.swept_ns = Some(self.not_before_sweep(now_ns));
+        self.held = self.held.saturating_sub(dropped);
+        if dropped > 0 {
+            self.swept_ns = Some(self.not_before_sweep(now_ns));
+        }
     }
 
     /// `now_ns`, or the time of the last sweep if that is later.
     pub(crate) fn not_before_sweep(&self, now_ns: u64) -> u64 {
         match self.swept_ns {
             Some(swept_ns) if !crate::planted::come_back_earlier() => {
-                // Modular, as all time is.
-                let is_later = swept_ns.wrapping_sub(now_ns) <= u64::MAX / 2;
+                // Modular, as the stamps of words are.
+                let is_later = swept_ns.wrapping_sub(now_ns) << SPARE_BITS <= u64::MAX / 2;
                 if is_later { swept_ns } else { now_ns }
             }
             _ => now_ns,

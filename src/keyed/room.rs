@@ -30,8 +30,9 @@ use crate::cell::Cell;
 #[non_exhaustive]
 pub enum WhenFull {
     /// It shares a bucket with others, one of [`limits::SHARED_BUCKETS`](crate::limits::SHARED_BUCKETS),
-    /// picked by hash. Nobody is ever over-granted; who shares gets less. When there is room again the
-    /// key gets a bucket of its own, which begins as full as the shared one is.
+    /// picked by hash. Nobody is ever over-granted; who shares gets less. (Keys of several tiers that share are
+    /// together held to the largest of their quotas.) When there is room again the key gets a bucket of its own,
+    /// which begins as full as the shared one is.
     #[default]
     Share,
     /// It is denied: [`Denied::NoRoom`](crate::Denied::NoRoom).
@@ -50,13 +51,33 @@ pub(crate) struct Room {
     shared: Box<[Cell]>,
 }
 
+/// The place of a key, given back unless the key is really added: copying it may panic.
+pub(crate) struct Taken<'a> {
+    room: &'a Room,
+    is_kept: bool,
+}
+
+impl Taken<'_> {
+    pub(crate) fn keep(mut self) {
+        self.is_kept = true;
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            self.room.give_back(1);
+        }
+    }
+}
+
 /// A power of two: one is picked by some bits of a hash.
 pub(crate) const SHARED_BUCKETS: u64 = 4_096;
 
 impl Room {
     pub(crate) fn new(layout: &Layout, max_keys: u64, when_full: WhenFull, now_ns: u64) -> Self {
         let shared = if when_full == WhenFull::Share {
-            let many = max_keys.next_power_of_two().min(SHARED_BUCKETS);
+            let many = max_keys.min(SHARED_BUCKETS).next_power_of_two();
             (0..many).map(|_| Cell::new(layout.fresh_word(now_ns))).collect()
         } else {
             Box::default()
@@ -74,20 +95,18 @@ impl Room {
     }
 
     /// Takes the place of one more key, if there is one.
-    pub(crate) fn take(&self) -> bool {
+    pub(crate) fn take(&self) -> Option<Taken<'_>> {
         if self.is_full() {
-            return false;
+            return None;
         }
-        let has_room = self.keys.add(1) <= self.max_keys;
-        if !has_room {
-            self.give_back(1);
-        }
-        has_room
+        let taken = Taken { room: self, is_kept: false };
+        (self.keys.add(1) <= self.max_keys).then_some(taken)
     }
 
     /// Takes the place of one more key, whether there is one or not.
-    pub(crate) fn take_anyway(&self) {
+    pub(crate) fn take_anyway(&self) -> Taken<'_> {
         self.keys.add(1);
+        Taken { room: self, is_kept: false }
     }
 
     pub(crate) fn give_back(&self, keys: u64) {

@@ -78,18 +78,13 @@ pub(crate) struct State {
     /// The rates that have a mark of their own, for good: the credit of a rate is exact only in words that
     /// the same rate wrote.
     rates: Vec<Rate>,
-    known: Vec<Known>,
-    /// The latest time that anybody came with: nobody forgets a plan early for being late.
-    latest_ns: u64,
+    /// By all of these a bucket must be full before it can be dropped unnoticed: every plan there has been, but
+    /// those that another one outlasts.
+    plans: Vec<Plan>,
 }
 
-/// A plan by which a word may have been read lately, or may be.
-struct Known {
-    plan: Plan,
-    terms: Arc<Terms>,
-    /// When it was found to be out of force.
-    retired_ns: Option<u64>,
-}
+/// So many plans are kept apart; of more, two are made one that is slower than both.
+const MOST_PLANS: usize = 32;
 
 impl Tiers {
     pub(crate) fn new(layout: Layout) -> Self {
@@ -97,64 +92,40 @@ impl Tiers {
     }
 
     fn with_state<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        // Whatever panicked, the lists are whole: each change is one push.
+        // Whatever panicked, the lists are whole: nothing in here does.
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Makes the terms for a quota, or finds those of an equal one that nobody uses any more.
+    /// Makes the terms for a quota.
     pub(crate) fn make(&self, quota: &Quota) -> Result<Arc<Terms>, QuotaError> {
-        let plan = Plan::new(&self.layout, quota)?;
         self.with_state(|state| {
-            state.check(&self.layout, &plan)?;
-            let plan = state.mark(&self.layout, plan);
-            let is_free = |known: &&mut Known| {
-                known.plan == plan && !known.is_used() && known.terms.quota() == *quota
-            };
-            if let Some(known) = state.known.iter_mut().find(is_free) {
-                known.retired_ns = None;
-                return Ok(Arc::clone(&known.terms));
-            }
-            let terms = Arc::new(Terms::new(self.layout, &plan, quota));
-            state.known.push(Known { plan, terms: Arc::clone(&terms), retired_ns: None });
-            Ok(terms)
+            let plan = state.admit(&self.layout, quota)?;
+            Ok(Arc::new(Terms::new(self.layout, &plan, quota)))
         })
     }
 
     /// Changes the quota of `terms`.
-    pub(crate) fn change(&self, terms: &Arc<Terms>, quota: &Quota) -> Result<(), QuotaError> {
-        let plan = Plan::new(&self.layout, quota)?;
+    pub(crate) fn change(&self, terms: &Terms, quota: &Quota) -> Result<(), QuotaError> {
         self.with_state(|state| {
-            state.check(&self.layout, &plan)?;
-            let plan = state.mark(&self.layout, plan);
-            let is_same =
-                |known: &&mut Known| known.plan == plan && Arc::ptr_eq(&known.terms, terms);
-            match state.known.iter_mut().find(is_same) {
-                Some(known) => known.retired_ns = None,
-                None => {
-                    let terms = Arc::clone(terms);
-                    state.known.push(Known { plan, terms, retired_ns: None });
-                }
-            }
+            // Known before it is in force: so whoever drops full keys asks it, too.
+            let plan = state.admit(&self.layout, quota)?;
             terms.replace(plan, quota, |_, _| ());
             Ok(())
         })
     }
 
-    /// The plans by all of which a bucket must be full before it can be dropped unnoticed: those in force, and
-    /// those that were less than their time to fill ago.
-    ///
-    /// A plan that is out of force for longer matters no more, for what was taken by it has come back by it.
-    pub(crate) fn plans(&self, now_ns: u64) -> Vec<Plan> {
-        self.with_state(|state| state.plans(now_ns))
+    /// The plans by all of which a bucket must be full before it can be dropped unnoticed.
+    pub(crate) fn plans(&self) -> Vec<Plan> {
+        self.with_state(|state| state.plans.clone())
     }
 
     /// Lends those plans, and no quota changes meanwhile: a key that is judged by them would else be dropped although
     /// somebody has just taken from it by another one.
-    pub(crate) fn with_plans<T>(&self, now_ns: u64, run: impl FnOnce(&[Plan]) -> T) -> T {
+    pub(crate) fn with_plans<T>(&self, run: impl FnOnce(&[Plan]) -> T) -> T {
         if crate::planted::judge_by_an_old_list() {
-            return run(&self.plans(now_ns));
+            return run(&self.plans());
         }
-        self.with_state(|state| run(&state.plans(now_ns)))
+        self.with_state(|state| run(&state.plans))
     }
 }
 
@@ -166,11 +137,21 @@ impl Tiers {
 const TICK_SHARE: u64 = 4;
 
 impl State {
-    fn plans(&mut self, now_ns: u64) -> Vec<Plan> {
-        self.latest_ns = self.latest_ns.max(now_ns);
-        let latest_ns = self.latest_ns;
-        self.known.retain_mut(|known| !known.is_over(latest_ns));
-        self.known.iter().map(|known| known.plan).collect()
+    /// Makes a quota's plan one of those there have been.
+    fn admit(&mut self, layout: &Layout, quota: &Quota) -> Result<Plan, QuotaError> {
+        let plan = Plan::new(layout, quota)?;
+        self.check(layout, &plan)?;
+        let plan = self.mark(layout, plan);
+        if !self.plans.iter().any(|other| other.outlasts(&plan)) {
+            self.plans.retain(|other| !plan.outlasts(other));
+            self.plans.push(plan);
+        }
+        if self.plans.len() > MOST_PLANS
+            && let (Some(one), Some(other)) = (self.plans.pop(), self.plans.pop())
+        {
+            self.plans.push(one.slower_than_both(&other));
+        }
+        Ok(plan)
     }
 
     /// Checks that a tick is short, by a further plan and by those that are there.
@@ -179,9 +160,9 @@ impl State {
             let tick_units = plan.rate.credit(0, layout.tick_mask());
             tick_units > plan.capacity_units / TICK_SHARE
         };
-        let mut plans = self.known.iter().map(|known| &known.plan).chain([plan]);
+        let mut plans = self.plans.iter().chain([plan]);
         match plans.find(too_fast) {
-            Some(plan) if !self.known.is_empty() => Err(QuotaError::TooFastForTiers {
+            Some(plan) if !self.plans.is_empty() => Err(QuotaError::TooFastForTiers {
                 tick: layout.tick(),
                 fill: Duration::from_nanos(plan.rate.time_to_credit(0, plan.capacity_units)),
             }),
@@ -206,23 +187,6 @@ impl State {
         // The rates that share the last mark need no place of their own.
         self.rates.truncate(usize::try_from(marks).unwrap_or(usize::MAX).saturating_sub(1));
         plan.with_mark(layout.mark_mask, true)
-    }
-}
-
-impl Known {
-    /// Whether anybody has the terms. One reference is this one's; a limiter keeps its own quota's.
-    fn is_used(&self) -> bool {
-        Arc::strong_count(&self.terms) > 1
-    }
-
-    /// Whether the plan has been out of force for as long as a bucket takes to fill by it.
-    fn is_over(&mut self, now_ns: u64) -> bool {
-        if self.is_used() && self.terms.plan() == self.plan {
-            self.retired_ns = None;
-            return false;
-        }
-        let retired_ns = *self.retired_ns.get_or_insert(now_ns);
-        now_ns.saturating_sub(retired_ns) >= self.plan.full_after_ns
     }
 }
 

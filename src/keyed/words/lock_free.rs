@@ -18,11 +18,18 @@ use crate::cell::Cell;
 pub(crate) struct LockFree<K, H> {
     /// One for each part, so that a sweep is short.
     maps: Box<[Map<K, H>]>,
+    hasher: H,
 }
 
 impl<K: Eq + Hash, H: BuildHasher + Clone> LockFree<K, H> {
-    pub(crate) fn new(hasher: &H, parts: usize) -> Self {
-        Self { maps: (0..parts).map(|_| Map::new(hasher.clone())).collect() }
+    pub(crate) fn new(hasher: H, parts: usize) -> Self {
+        let maps = (0..parts).map(|_| Map::new(hasher.clone())).collect();
+        Self { maps, hasher }
+    }
+
+    #[inline]
+    pub(super) fn hasher(&self) -> &H {
+        &self.hasher
     }
 
     #[inline]

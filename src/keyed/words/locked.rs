@@ -17,8 +17,13 @@ pub(crate) struct Locked<K, H> {
 }
 
 impl<K: Eq + Hash, H: BuildHasher + Clone> Locked<K, H> {
-    pub(crate) fn new(hasher: &H, parts: usize) -> Self {
-        Self { shards: Shards::new(hasher.clone(), parts) }
+    pub(crate) fn new(hasher: H, parts: usize) -> Self {
+        Self { shards: Shards::new(hasher, parts) }
+    }
+
+    #[inline]
+    pub(super) fn hasher(&self) -> &H {
+        self.shards.hasher()
     }
 
     #[inline]
@@ -101,24 +106,68 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Shards<K, H> {
         shard.insert(hash, entry, |(key, _)| self.map.hasher().hash_one(key));
     }
 
-    /// Lays out anew those that `keeps` keeps, in a table that fits: a table that is only thinned out keeps its size,
-    /// and cannot be gone through without `unsafe`.
+    #[inline]
+    fn hasher(&self) -> &H {
+        self.map.hasher()
+    }
+
+    /// Lays out anew those that `keeps` keeps, in a table that fits: a table cannot be thinned out where it is without
+    /// `unsafe`.
     fn retain(&self, shard: usize, mut keeps: impl FnMut(&K, &Cell) -> bool) {
-        let hash_of = |(key, _): &(K, dashmap::SharedValue<Cell>)| self.map.hasher().hash_one(key);
+        let hash_of = |(key, _): &Entry<K>| self.hasher().hash_one(key);
         let mut table = self.map.shards()[shard].write();
         let capacity = table.capacity();
         let old = core::mem::take(&mut *table);
         table.reserve(capacity, hash_of);
-        for entry in old {
-            if keeps(&entry.0, entry.1.get()) {
+        // What the caller's code for keys may do, and with it `keeps`, is panic. Then all the rest is kept.
+        let mut moving = Moving {
+            old: old.into_iter(),
+            current: None,
+            put: |entry: Entry<K>| {
                 let hash = hash_of(&entry);
                 table.insert(hash, entry, hash_of);
+            },
+        };
+        while moving.next() {
+            if moving.current.as_ref().is_some_and(|entry| !keeps(&entry.0, entry.1.get())) {
+                moving.current = None;
             }
         }
+        drop(moving);
         // Room for twice as many is kept, so that the next keys do not make it grow at once.
         let twice = table.len().saturating_mul(2);
         if twice < capacity / 2 {
             table.shrink_to(twice, hash_of);
         }
+    }
+}
+
+#[cfg(not(flowgate_loom))]
+type Entry<K> = (K, dashmap::SharedValue<Cell>);
+
+/// Entries on their way from one table to another: whatever happens, those that are left are put.
+#[cfg(not(flowgate_loom))]
+struct Moving<K, I: Iterator<Item = Entry<K>>, P: FnMut(Entry<K>)> {
+    old: I,
+    current: Option<Entry<K>>,
+    put: P,
+}
+
+#[cfg(not(flowgate_loom))]
+impl<K, I: Iterator<Item = Entry<K>>, P: FnMut(Entry<K>)> Moving<K, I, P> {
+    /// Puts the entry that was looked at, if it is still there, and goes on to the next.
+    fn next(&mut self) -> bool {
+        if let Some(entry) = self.current.take() {
+            (self.put)(entry);
+        }
+        self.current = self.old.next();
+        self.current.is_some()
+    }
+}
+
+#[cfg(not(flowgate_loom))]
+impl<K, I: Iterator<Item = Entry<K>>, P: FnMut(Entry<K>)> Drop for Moving<K, I, P> {
+    fn drop(&mut self) {
+        while self.next() {}
     }
 }

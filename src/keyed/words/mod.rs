@@ -42,6 +42,16 @@ pub(crate) struct Place {
 }
 
 impl<K: Eq + Hash, H: BuildHasher + Clone> Words<K, H> {
+    /// The hash of a key: by the one hasher that the map has, for a copy may hash in another way.
+    #[inline]
+    pub(crate) fn hash_of<Q: ?Sized + Hash>(&self, key: &Q) -> u64 {
+        match self {
+            Self::Locked(map) => map.hasher().hash_one(key),
+            #[cfg(any(feature = "papaya", flowgate_loom))]
+            Self::LockFree(map) => map.hasher().hash_one(key),
+        }
+    }
+
     /// Lends the word of `key`, if it is there. `visit` may find that the bucket is gone.
     #[inline]
     pub(crate) fn lend<Q, T>(

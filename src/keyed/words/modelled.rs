@@ -14,13 +14,17 @@ use crate::primitive::{Arc, RwLock};
 /// As a DashMap's shards: a word is lent under the read lock.
 pub(super) struct Shards<K, H> {
     shards: Vec<RwLock<Vec<(K, Cell)>>>,
-    _hasher: H,
+    hasher: H,
 }
 
 impl<K: Eq + Hash, H: BuildHasher> Shards<K, H> {
     pub(super) fn new(hasher: H, shards: usize) -> Self {
         let shards = (0..shards).map(|_| RwLock::new(Vec::new())).collect();
-        Self { shards, _hasher: hasher }
+        Self { shards, hasher }
+    }
+
+    pub(super) fn hasher(&self) -> &H {
+        &self.hasher
     }
 
     pub(super) fn with<Q, T>(
