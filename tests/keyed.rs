@@ -439,3 +439,145 @@ fn a_bad_hash_is_slow_and_not_wrong() {
     limiter.clock().advance(Duration::from_secs(1));
     assert_eq!(limiter.sweep(), 100);
 }
+
+#[test]
+fn a_restart_keeps_what_only_a_tier_can_tell() {
+    // By the limiter's own quota the key would be full at once.
+    let with_slow = || {
+        let limiter = builder::<u64>("100/s").build_with_clock(ManualClock::new()).unwrap();
+        let slow = limiter.tier("100/d burst 100".parse().unwrap()).unwrap();
+        (limiter, slow)
+    };
+    let (before, slow) = with_slow();
+    before.on(&slow).charge(&7, 150);
+    before.clock().advance(Duration::from_secs(3));
+    let saved = before.save();
+    let (after, slow) = with_slow();
+    after.restore_after(&saved, Duration::ZERO).unwrap();
+    assert_eq!(after.on(&slow).available(&7), 0);
+    let debt = after.on(&slow).snapshot(&7).unwrap().debt();
+    assert!(debt >= "49.9".parse::<Tokens>().unwrap() && debt <= 51, "{debt}");
+    // An older state never raises a newer one.
+    let (live, slow) = with_slow();
+    live.on(&slow).try_consume(&7, 10).unwrap();
+    let older = live.save();
+    live.on(&slow).try_consume(&7, 80).unwrap();
+    live.clock().advance(Duration::from_secs(3));
+    live.restore_after(&older, Duration::ZERO).unwrap();
+    assert!(live.on(&slow).available(&7) <= 11, "{}", live.on(&slow).available(&7));
+}
+
+#[test]
+fn a_quota_that_comes_back_finds_its_debts_whenever_others_sweep() {
+    by_both_maps(|builder| {
+        let slow: Quota = "1/s burst 600".parse().unwrap();
+        let builder = builder.largest_quota("10/s burst 600".parse().unwrap());
+        let limiter = builder.build_with_clock(ManualClock::new()).unwrap();
+        let now_ns = 100_000 * SECOND_NS;
+        limiter.set_quota(slow).unwrap();
+        assert_eq!(limiter.consume_up_to_at(&7, 450, now_ns), 450);
+        limiter.set_quota("10/s".parse().unwrap()).unwrap();
+        // A thread that was stalled for a day, one with the time, and one a day ahead.
+        for sweep_ns in [0, now_ns, now_ns + 86_400 * SECOND_NS, now_ns] {
+            limiter.sweep_at(sweep_ns);
+        }
+        limiter.set_quota(slow).unwrap();
+        let more = limiter.consume_up_to_at(&7, 1_000, now_ns);
+        // Dropped by the one that is a day ahead, it is full only as of then: what it gives counts there.
+        let counted_later = limiter.snapshot_at(&7, now_ns + 1_000 * SECOND_NS).unwrap();
+        assert!(more <= 150 || counted_later.available() == 0, "{more} more");
+    });
+}
+
+#[test]
+fn handles_that_come_and_go_leave_no_keys_behind() {
+    by_both_maps(|builder| {
+        let limiter = builder.max_keys(100).build_with_clock(ManualClock::new()).unwrap();
+        for key in 0..10_000 {
+            limiter.clock().advance(Duration::from_millis(1));
+            limiter.handle(&key).is_allowed();
+            assert!(limiter.len() <= 300, "{} keys", limiter.len());
+        }
+    });
+}
+
+#[test]
+fn room_for_any_number_of_keys_can_be_asked_for() {
+    let limiter = builder::<u64>("1/s").max_keys(u64::MAX).build_with_clock(ManualClock::new());
+    assert!(limiter.unwrap().is_allowed(&1));
+}
+
+/// Draws new keys each time it is cloned, which a hasher should not.
+#[derive(Default)]
+struct Reseeded(std::hash::RandomState);
+
+impl Clone for Reseeded {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl BuildHasher for Reseeded {
+    type Hasher = <std::hash::RandomState as BuildHasher>::Hasher;
+    fn build_hasher(&self) -> Self::Hasher {
+        self.0.build_hasher()
+    }
+}
+
+#[test]
+fn a_hasher_whose_copies_differ_finds_its_keys() {
+    let builder = builder::<u64>("10/h").hasher(Reseeded::default());
+    let limiter = builder.build_with_clock(ManualClock::new()).unwrap();
+    for _ in 0..20 {
+        for key in 0..1_000 {
+            limiter.try_consume_at(&key, 1, 0).ok();
+        }
+    }
+    assert_eq!(limiter.len(), 1_000);
+    assert!((0..1_000).all(|key| !limiter.is_allowed_at(&key, 0)));
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct Brittle(u64);
+
+thread_local! {
+    static BREAKS: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Clone for Brittle {
+    fn clone(&self) -> Self {
+        assert!(!BREAKS.get(), "a copy that fails");
+        Self(self.0)
+    }
+}
+
+#[test]
+fn a_copy_of_a_key_that_panics_loses_no_bucket() {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    let limiter = KeyedLimiter::<Brittle>::builder(Quota::per_hour(10))
+        .max_keys(50)
+        .when_full(WhenFull::DenyNew)
+        .build_with_clock(ManualClock::new())
+        .unwrap();
+    for key in 0..40 {
+        limiter.try_consume_at(&Brittle(key), 10, 0).unwrap();
+    }
+    BREAKS.set(true);
+    assert!(catch_unwind(AssertUnwindSafe(|| limiter.iter_at(0).count())).is_err());
+    for key in 40..100 {
+        let add = || limiter.is_allowed_at(&Brittle(key), 0);
+        assert!(catch_unwind(AssertUnwindSafe(add)).is_err());
+    }
+    BREAKS.set(false);
+    assert_eq!((limiter.len(), limiter.iter_at(0).count()), (40, 40));
+    assert!((0..40).all(|key| !limiter.is_allowed_at(&Brittle(key), 0)));
+    assert!((40..50).all(|key| limiter.is_allowed_at(&Brittle(key), 0)));
+}
+
+#[test]
+fn a_sweep_that_drops_nothing_leaves_no_trace() {
+    let limiter = limiter("10/s");
+    limiter.sweep_at(3_600 * SECOND_NS);
+    assert_eq!(limiter.consume_up_to_at(&7, 10, 0), 10);
+    assert_eq!(limiter.consume_up_to_at(&7, 10, SECOND_NS), 10);
+}
