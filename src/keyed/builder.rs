@@ -140,9 +140,13 @@ impl<K, H> KeyedBuilder<K, H> {
     /// Keeps the keys in a map in which they are found without a lock, in place of one whose shards have
     /// locks.
     ///
-    /// For services where many threads hammer the same few keys, above all with calls that are denied. Where
-    /// keys are many it is slower and takes twice the memory: see `docs/performance.md`. With a
-    /// [`hasher`](Self::hasher) of one's own it must be a good one: where a dozen keys have the same hash,
+    /// Pick it where threads hammer the same few keys. On two threads that are denied by one key it makes 73 M
+    /// decisions a second, the default 22 M; allowed, 52 M and 39 M. Leave it where keys are many: with ten
+    /// million of them it takes 245 ns a decision, the default 186; 56 bytes a key, the default 23; and at times
+    /// milliseconds for a call while keys come and go, the default half a millisecond. (All from
+    /// `docs/performance.md`.)
+    ///
+    /// With a [`hasher`](Self::hasher) of one's own it must be a good one: where a dozen keys have the same hash,
     /// papaya's map grows without end.
     ///
     /// # Examples
