@@ -91,12 +91,7 @@ impl<'a> Bucket<'a> {
     /// Reads without changing anything.
     fn peek<T>(&self, read: impl FnOnce(u64, &Plan) -> T) -> Result<T, Gone> {
         let (word, plan) = self.look();
-        if self.is_gone(word) { Err(Gone) } else { Ok(read(word, &plan)) }
-    }
-
-    #[inline]
-    fn is_gone(&self, word: u64) -> bool {
-        word & self.terms.layout.level_mask == 0
+        if self.terms.layout.is_gone(word) { Err(Gone) } else { Ok(read(word, &plan)) }
     }
 
     /// Decides on the word `seen`, and again on each newer one until a decision stands. A decision is a
@@ -110,7 +105,7 @@ impl<'a> Bucket<'a> {
     ) -> Result<T, Gone> {
         let layout = &self.terms.layout;
         self.word.update(seen, |word| {
-            if self.is_gone(word) {
+            if self.terms.layout.is_gone(word) {
                 return Step::Keep(Err(Gone));
             }
             let Some(plan) = self.terms.plan_for(word) else { return Step::Again };
@@ -129,7 +124,7 @@ impl<'a> Bucket<'a> {
         let layout = &self.terms.layout;
         loop {
             let (word, plan) = self.look();
-            if self.is_gone(word) {
+            if layout.is_gone(word) {
                 return Err(Gone);
             }
             let slot = self.terms.slot_for(word);
@@ -138,8 +133,8 @@ impl<'a> Bucket<'a> {
             if let Some(quota) = quota
                 && self.terms.slot_for(self.word.load_to_read()) == slot
             {
-                let level = layout.read(&plan, word, now_ns).level;
-                return Ok((level, layout.wait_full(&plan, word, now_ns), quota));
+                let reading = layout.read(&plan, word, now_ns);
+                return Ok((reading.level, layout.wait_full(&plan, &reading), quota));
             }
             give_way();
         }
@@ -158,7 +153,8 @@ impl<'a> Bucket<'a> {
         let cost_units = self.terms.units(cost);
         let wanted = layout.zero.saturating_add(cost_units);
         self.peek(|word, plan| {
-            (cost_units <= plan.capacity_units).then(|| layout.wait(plan, word, now_ns, wanted))
+            (cost_units <= plan.capacity_units)
+                .then(|| layout.wait(plan, &layout.read(plan, word, now_ns), wanted))
         })
     }
 
@@ -298,7 +294,7 @@ fn take_slow(
     let layout = &terms.layout;
     let wanted = layout.zero.saturating_add(cost_units);
     word.update(seen, |word| {
-        if word & layout.level_mask == 0 {
+        if layout.is_gone(word) {
             return Step::Keep(Taken::Gone);
         }
         let Some(plan) = terms.plan_for(word) else { return Step::Again };
@@ -313,7 +309,7 @@ fn take_slow(
         } else {
             let missing = wanted.wrapping_sub(reading.level);
             let is_near = plan.rate.credits_in_a_microsecond(missing);
-            let wait = layout.wait(&plan, word, now_ns, wanted);
+            let wait = layout.wait(&plan, &reading, wanted);
             Refusal::NotYet { wait, hasty: overtaken || word != seen || is_near }
         });
         Step::Keep(Taken::Refused)
@@ -327,8 +323,8 @@ impl Grant<'_> {
     pub(crate) fn left(&self) -> (Tokens, Wait) {
         let Terms { layout, .. } = self.terms;
         let plan = self.terms.plan_for(self.left).unwrap_or_else(|| self.terms.plan());
-        let level = layout.read(&plan, self.left, self.now_ns).level;
-        let left = self.terms.tokens(level.saturating_sub(layout.zero));
-        (left, layout.wait_full(&plan, self.left, self.now_ns))
+        let reading = layout.read(&plan, self.left, self.now_ns);
+        let left = self.terms.tokens(reading.level.saturating_sub(layout.zero));
+        (left, layout.wait_full(&plan, &reading))
     }
 }

@@ -120,6 +120,12 @@ impl Layout {
         self.mark_mask.is_power_of_two()
     }
 
+    /// Whether a word holds no bucket: the pattern below every level.
+    #[inline]
+    pub(crate) fn is_gone(&self, word: u64) -> bool {
+        word & self.level_mask == 0
+    }
+
     /// The pattern of the deepest debt, as it can be read; what is stored can be one tick of refill
     /// lower.
     pub(crate) fn floor(&self) -> u64 {

@@ -118,8 +118,9 @@ pub(crate) struct Reading {
     /// The level now, not above the capacity, plus [`Layout::zero`].
     pub(crate) level: u64,
     pub(crate) now_ns: u64,
-    /// The start of the stored tick, and the credit since.
+    /// The start of the stored tick, the level then, plus `zero`, and the credit since.
     stored_from_ns: u64,
+    stored_level: u64,
     since_units: u64,
     /// The stored tick starts after `now_ns`.
     pub(crate) ahead: bool,
@@ -145,19 +146,19 @@ impl Layout {
         let capacity =
             if crate::planted::refund_above_capacity() { self.level_mask } else { capacity };
         let (stored_from_ns, age) = self.stored_from(word, now_ns);
-        let Age::Since(since_ns) = age else {
-            let level = self.stored_level(plan, word, stored_from_ns).min(capacity);
-            return Reading { level, now_ns, stored_from_ns, since_units: 0, ahead: true };
+        let stored_level = self.stored_level(plan, word, stored_from_ns);
+        let (level, since_units) = match age {
+            Age::Ahead => (stored_level.min(capacity), 0),
+            Age::Since(since_ns) => {
+                let since_units = plan.rate.credit(stored_from_ns, since_ns);
+                let is_full = since_ns >= plan.full_after_ns;
+                // Else at most what fills the deepest debt: no overflow.
+                let level = stored_level.wrapping_add(since_units).min(capacity);
+                (if is_full { capacity } else { level }, since_units)
+            }
         };
-        let since_units = plan.rate.credit(stored_from_ns, since_ns);
-        let level = if since_ns >= plan.full_after_ns {
-            capacity
-        } else {
-            // At most what fills the deepest debt: no overflow.
-            let stored_level = self.stored_level(plan, word, stored_from_ns);
-            stored_level.wrapping_add(since_units).min(capacity)
-        };
-        Reading { level, now_ns, stored_from_ns, since_units, ahead: false }
+        let ahead = age == Age::Ahead;
+        Reading { level, now_ns, stored_from_ns, stored_level, since_units, ahead }
     }
 
     /// When the stored tick starts, and how far from `now_ns` that is.
@@ -264,19 +265,18 @@ impl Layout {
 
     /// When `level` (plus `zero`) will be reached, if nothing is taken.
     #[inline]
-    pub(crate) fn wait(&self, plan: &Plan, word: u64, now_ns: u64, level: u64) -> Wait {
-        let (from_ns, _) = self.stored_from(word, now_ns);
+    pub(crate) fn wait(&self, plan: &Plan, reading: &Reading, level: u64) -> Wait {
         Wait {
             rate: plan.rate,
-            from_ns,
-            units: level.saturating_sub(self.stored_level(plan, word, from_ns)),
-            now_ns,
+            from_ns: reading.stored_from_ns,
+            units: level.saturating_sub(reading.stored_level),
+            now_ns: reading.now_ns,
         }
     }
 
     /// When the bucket will be full, if nothing is taken.
     #[inline]
-    pub(crate) fn wait_full(&self, plan: &Plan, word: u64, now_ns: u64) -> Wait {
-        self.wait(plan, word, now_ns, self.zero.wrapping_add(plan.capacity_units))
+    pub(crate) fn wait_full(&self, plan: &Plan, reading: &Reading) -> Wait {
+        self.wait(plan, reading, self.zero.wrapping_add(plan.capacity_units))
     }
 }

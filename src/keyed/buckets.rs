@@ -1,7 +1,6 @@
 //! The bucket of each key: found, added, dropped when full, and sent away to handles. Given the time.
 
 use core::borrow::Borrow;
-use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use std::borrow::ToOwned;
 use std::boxed::Box;
@@ -12,7 +11,7 @@ use std::vec::Vec;
 use crossbeam_utils::CachePadded;
 
 use super::part::{Changes, Part};
-use super::room::{Room, WhenFull};
+use super::room::{Room, Taken, WhenFull};
 use super::tiers::Tiers;
 use super::words::{Place, Swept, Words};
 use crate::algorithm::Layout;
@@ -28,7 +27,7 @@ pub(crate) struct Buckets<K, H> {
     pub(crate) terms: Arc<Terms>,
     pub(crate) tiers: Arc<Tiers>,
     pub(crate) room: Room,
-    words: Words<K, H>,
+    pub(crate) words: Words<K, H>,
     parts: Box<[Part]>,
     /// The part that is to be searched next for room.
     next: Cell,
@@ -121,21 +120,6 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
         }
     }
 
-    /// Lends the word at a place to `visit`, once, wherever it may be gone to.
-    #[inline]
-    pub(crate) fn lend<Q, T>(
-        &self,
-        place: Place,
-        key: &Q,
-        visit: impl FnOnce(&Cell) -> Result<T, Gone>,
-    ) -> Option<Result<T, Gone>>
-    where
-        K: Borrow<Q>,
-        Q: ?Sized + Hash + Eq,
-    {
-        self.words.lend(place, key, visit)
-    }
-
     /// Lends the word of `key` and the time to `visit`, which takes tokens. A key that is not there is added,
     /// unless `visit` leaves its full bucket full.
     ///
@@ -143,22 +127,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
     pub(crate) fn find_or_add<Q, T>(
         &self,
         terms: &Terms,
-        key: &Q,
-        now_ns: u64,
-        visit: &mut Visit<'_, T>,
-    ) -> Result<T, NoRoom>
-    where
-        K: Borrow<Q>,
-        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
-    {
-        self.find_or_add_slow(terms, key, self.place(key), now_ns, visit)
-    }
-
-    pub(crate) fn find_or_add_slow<Q, T>(
-        &self,
-        terms: &Terms,
-        key: &Q,
-        place: Place,
+        (key, place): (&Q, Place),
         now_ns: u64,
         visit: &mut Visit<'_, T>,
     ) -> Result<T, NoRoom>
@@ -194,9 +163,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
                 if self.is_there(place, key) {
                     return None;
                 }
-                if changes.is_due() {
-                    self.sweep_part(place.part, changes, now_ns);
-                }
+                self.sweep_if_due(place.part, changes, now_ns);
                 let mut room = self.room.take();
                 if room.is_none() && changes.is_to_be_searched() {
                     searched = true;
@@ -210,9 +177,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
                     let outcome = visit(&word, now_ns);
                     // A denial writes nothing.
                     if word.load() != full {
-                        self.words.insert(place, key.to_owned(), word);
-                        changes.held = changes.held.saturating_add(1);
-                        room.keep();
+                        self.insert(place, key.to_owned(), word, room, changes);
                     }
                     return Some(outcome.map_err(|Gone| NoRoom));
                 }
@@ -256,28 +221,34 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq,
     {
-        let layout = &self.terms.layout;
-        let is_here = |word: &Cell| match word.load() & layout.level_mask {
-            0 => Err(Gone),
-            _ => Ok(()),
-        };
         // Gone, and still in its map: its bucket is away.
-        self.words.lend(place, key, is_here).is_some()
+        self.words.lend(place, key, |word| self.load(word)).is_some()
+    }
+
+    /// The word as it is, unless it holds no bucket.
+    fn load(&self, word: &Cell) -> Result<u64, Gone> {
+        let word = word.load();
+        if self.layout().is_gone(word) { Err(Gone) } else { Ok(word) }
     }
 
     /// The word that a new key begins with: full, or as full as the bucket it may have shared before.
     fn first_word(&self, terms: &Terms, hash: u64, now_ns: u64) -> u64 {
         let layout = &terms.layout;
         let plan = terms.plan();
-        let full = layout.word_at(&plan, now_ns, layout.zero.wrapping_add(plan.capacity_units));
-        let Some(shared) = self.room.shared(hash) else { return full };
-        let word = shared.load();
-        // A bucket that nobody has shared yet carries no mark, and may be older than a stamp can tell.
-        if word & layout.mark_mask == 0 || crate::planted::forget_what_was_shared() {
-            return full;
+        match self.shared_word(hash) {
+            Some(word) if !crate::planted::forget_what_was_shared() => {
+                let reading = layout.read(&plan, word, now_ns);
+                layout.store(&plan, &reading, reading.level)
+            }
+            _ => layout.word_at(&plan, now_ns, layout.zero.wrapping_add(plan.capacity_units)),
         }
-        let reading = layout.read(&plan, word, now_ns);
-        layout.store(&plan, &reading, reading.level)
+    }
+
+    /// The bucket that keys of this hash have shared. One that nobody has shared yet carries no mark, and may be
+    /// older than a stamp can tell.
+    fn shared_word(&self, hash: u64) -> Option<u64> {
+        let word = self.room.shared(hash)?.load();
+        (word & self.layout().mark_mask != 0).then_some(word)
     }
 
     /// What would serve a key that is not there: a word that nobody else will see again.
@@ -286,6 +257,13 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
         Q: ?Sized + Hash,
     {
         Cell::new(self.first_word(terms, self.words.hash_of(key), now_ns))
+    }
+
+    /// Counts one more new key of a part, which pays for a sweep if one is due.
+    fn sweep_if_due(&self, part: usize, changes: &mut Changes, now_ns: u64) {
+        if changes.is_due() {
+            self.sweep_part(part, changes, now_ns);
+        }
     }
 
     /// Drops the keys of a part that are full by every plan.
@@ -342,16 +320,10 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
                 return away;
             }
             if !self.is_there(place, key) {
-                if changes.is_due() {
-                    self.sweep_part(place.part, changes, now_ns);
-                }
+                self.sweep_if_due(place.part, changes, now_ns);
                 let now_ns = changes.not_before_sweep(now_ns);
-                self.add_anyway(
-                    place,
-                    key.to_owned(),
-                    self.first_word(terms, place.hash, now_ns),
-                    changes,
-                );
+                let word = Cell::new(self.first_word(terms, place.hash, now_ns));
+                self.insert(place, key.to_owned(), word, self.room.take_anyway(), changes);
             }
             // Where it will be found, before its word says that it is there.
             let away = Arc::new(CachePadded::new(Cell::new(0)));
@@ -399,31 +371,30 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
         let place = self.place(key);
         let layout = self.layout();
         let lower = |cell: &Cell| {
-            cell.update(cell.load(), |seen| match seen & layout.level_mask {
-                0 => Step::Keep(Err(Gone)),
-                _ => Step::Store(layout.lower_of(seen, word), Ok(())),
+            cell.update(cell.load(), |seen| {
+                if layout.is_gone(seen) {
+                    return Step::Keep(Err(Gone));
+                }
+                Step::Store(layout.lower_of(seen, word), Ok(()))
             })
         };
         self.part(place).change(|changes| {
             // Under the lock nobody drops the key.
             if self.find_in(place, key, lower).is_none() {
-                if changes.is_due() {
-                    self.sweep_part(place.part, changes, now_ns);
-                }
-                let shared = self.room.shared(place.hash).map(Cell::load);
-                let word = match shared.filter(|shared| shared & layout.mark_mask != 0) {
+                self.sweep_if_due(place.part, changes, now_ns);
+                let word = match self.shared_word(place.hash) {
                     Some(shared) => layout.lower_of(shared, word),
                     None => word,
                 };
-                self.add_anyway(place, key.clone(), word, changes);
+                let room = self.room.take_anyway();
+                self.insert(place, key.clone(), Cell::new(word), room, changes);
             }
         });
     }
 
-    /// Adds a key that is not there, whether there is room or not.
-    fn add_anyway(&self, place: Place, key: K, word: u64, changes: &mut Changes) {
-        let room = self.room.take_anyway();
-        self.words.insert(place, key, Cell::new(word));
+    /// Adds a key that is not there, in a place that was taken for it. Its copy was made before: that may panic.
+    fn insert(&self, place: Place, key: K, word: Cell, room: Taken<'_>, changes: &mut Changes) {
+        self.words.insert(place, key, word);
         changes.held = changes.held.saturating_add(1);
         room.keep();
     }
@@ -456,18 +427,9 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
                 if word != self.away_word() {
                     return Some((key, word));
                 }
-                let word = self.find(&key, |cell| match cell.load() {
-                    word if word & self.terms.layout.level_mask == 0 => Err(Gone),
-                    word => Ok(word),
-                })?;
+                let word = self.find(&key, |cell| self.load(cell))?;
                 Some((key, word))
             })
         })
-    }
-}
-
-impl<K, H> fmt::Debug for Buckets<K, H> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Buckets").field("room", &self.room).finish_non_exhaustive()
     }
 }

@@ -161,7 +161,7 @@ impl<'a, K: Eq + Hash, C: Clock, H: BuildHasher + Clone> On<'a, K, C, H> {
         let place = buckets.place(key);
         // What is here stays in registers: the slow path has copies of its own.
         let mut why = None;
-        let lent = buckets.lend(place, key, |word| {
+        let lent = buckets.words.lend(place, key, |word| {
             let bucket = Bucket { terms, word };
             bucket.take(bucket.load(), cost_units, now_ns, &mut why).left()
         });
@@ -196,7 +196,7 @@ impl<'a, K: Eq + Hash, C: Clock, H: BuildHasher + Clone> On<'a, K, C, H> {
             let bucket = Bucket { terms, word };
             bucket.take(bucket.load(), cost_units, at_ns, refusal).left()
         };
-        let taken = self.buckets().find_or_add_slow(terms, key, place, asked_ns, &mut take);
+        let taken = self.buckets().find_or_add(terms, (key, place), asked_ns, &mut take);
         let left = taken.ok().flatten()?;
         Some(Granted::new(Grant { terms, left, now_ns }))
     }
@@ -317,8 +317,9 @@ impl<'a, K: Eq + Hash, C: Clock, H: BuildHasher + Clone> On<'a, K, C, H> {
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
-        let terms = self.terms;
-        let taken = self.buckets().find_or_add(terms, key, now_ns, &mut |word: &Cell, now_ns| {
+        let (buckets, terms) = (self.buckets(), self.terms);
+        let at = (key, buckets.place(key));
+        let taken = buckets.find_or_add(terms, at, now_ns, &mut |word: &Cell, now_ns| {
             let bucket = Bucket { terms, word };
             bucket.take_up_to(bucket.load(), max, now_ns)
         });
@@ -360,11 +361,11 @@ impl<'a, K: Eq + Hash, C: Clock, H: BuildHasher + Clone> On<'a, K, C, H> {
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
-        let (terms, cost) = (self.terms, cost.into());
-        let not_taken =
-            self.buckets().find_or_add(terms, key, now_ns, &mut |word: &Cell, now_ns| {
-                Bucket { terms, word }.charge(cost, now_ns)
-            });
+        let (buckets, terms, cost) = (self.buckets(), self.terms, cost.into());
+        let at = (key, buckets.place(key));
+        let not_taken = buckets.find_or_add(terms, at, now_ns, &mut |word: &Cell, now_ns| {
+            Bucket { terms, word }.charge(cost, now_ns)
+        });
         not_taken.unwrap_or(cost)
     }
 

@@ -18,7 +18,7 @@ pub(crate) struct Changes {
     /// The keys that are there.
     pub(crate) held: u64,
     /// How many new keys have come since the last sweep, whether there was room for them or not.
-    pub(crate) came: u64,
+    came: u64,
     /// The time of the last sweep. A key that it dropped was full then, and not before: so a new one is not full
     /// before that time either, however late a thread comes that read the clock before.
     swept_ns: Option<u64>,

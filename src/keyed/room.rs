@@ -100,6 +100,7 @@ impl Room {
             return None;
         }
         let taken = Taken { room: self, is_kept: false };
+        // If others were faster it is dropped, and so given back.
         (self.keys.add(1) <= self.max_keys).then_some(taken)
     }
 

@@ -74,7 +74,7 @@ pub(crate) struct Tiers {
 }
 
 #[derive(Default)]
-pub(crate) struct State {
+struct State {
     /// The rates that have a mark of their own, for good: the credit of a rate is exact only in words that
     /// the same rate wrote.
     rates: Vec<Rate>,
@@ -187,11 +187,5 @@ impl State {
         // The rates that share the last mark need no place of their own.
         self.rates.truncate(usize::try_from(marks).unwrap_or(usize::MAX).saturating_sub(1));
         plan.with_mark(layout.mark_mask, true)
-    }
-}
-
-impl fmt::Debug for Tiers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tiers").finish_non_exhaustive()
     }
 }

@@ -7,7 +7,6 @@
 //!   full to [`DEAD`]: whoever then comes with a compare-and-swap meets that, and looks the key up again.
 
 use core::borrow::Borrow;
-use core::fmt;
 use core::hash::{BuildHasher, Hash};
 
 use crate::bucket::Gone;
@@ -102,12 +101,6 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Words<K, H> {
             #[cfg(any(feature = "papaya", flowgate_loom))]
             Self::LockFree(map) => map.for_each(part, visit),
         }
-    }
-}
-
-impl<K, H> fmt::Debug for Words<K, H> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Words").finish_non_exhaustive()
     }
 }
 
