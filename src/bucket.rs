@@ -1,8 +1,8 @@
 //! A word with the terms to read it by: the token bucket that is given the time.
 
-use crate::algorithm::{Plan, Reading, Wait};
+use crate::algorithm::{Layout, Plan, Reading, Wait};
 use crate::cell::{Cell, Step};
-use crate::error::QuotaError;
+use crate::error::{Denied, Never, NotYet, QuotaError};
 use crate::fill::Fill;
 use crate::primitive::{give_way, step_aside};
 use crate::quota::Quota;
@@ -24,44 +24,37 @@ pub(crate) struct Grant<'a> {
     pub(crate) now_ns: u64,
 }
 
-/// What became of a cost. Two registers: on the path that everybody takes, nothing goes through memory.
-#[derive(Clone, Copy)]
+/// What became of a cost, in two registers: nothing goes through memory. Why it was refused is worked out of
+/// the word when it is asked for: see [`denied`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
     /// It was taken, and left this word.
     Granted(u64),
-    /// Nothing was. Why is written where the caller said.
-    Refused,
-    /// The bucket is not here, or no longer: see [`Gone`].
-    Gone,
+    /// Nothing was: this word does not hold it.
+    Refused(u64),
+    /// Nothing was: this word does not hold it, but may have been stored after the time that was given: it is of
+    /// a later tick, or would hold the cost within one.
+    RefusedNear(u64),
+    /// Nothing was yet: it depends on what has arrived since this word was stored.
+    #[cfg(feature = "keyed")]
+    Undecided(u64),
+    /// Nothing was, and this may be so only because the time that was given is earlier than that of others
+    /// who took tokens first.
+    RefusedInHaste(u64),
 }
 
 impl Taken {
-    /// The word that was left, if it was taken.
-    #[cfg(feature = "keyed")]
+    /// The word that was left, or that does not hold the cost.
     #[inline(always)]
-    pub(crate) fn left(self) -> Result<Option<u64>, Gone> {
+    pub(crate) fn word(self) -> u64 {
         match self {
-            Self::Granted(left) => Ok(Some(left)),
-            Self::Refused => Ok(None),
-            Self::Gone => Err(Gone),
+            #[cfg(feature = "keyed")]
+            Self::Undecided(word) => word,
+            Self::Granted(word)
+            | Self::Refused(word)
+            | Self::RefusedNear(word)
+            | Self::RefusedInHaste(word) => word,
         }
-    }
-}
-
-/// Why nothing was taken.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Refusal {
-    /// It is not there. `hasty` tells that this may be so only because the time that was given is
-    /// earlier than that of others who took tokens first.
-    NotYet { wait: Wait, hasty: bool },
-    /// It is above the capacity.
-    Never { capacity_units: u64 },
-}
-
-impl Refusal {
-    /// Whether a later time may change it.
-    pub(crate) fn is_hasty(&self) -> bool {
-        matches!(self, Self::NotYet { hasty: true, .. })
     }
 }
 
@@ -158,35 +151,35 @@ impl<'a> Bucket<'a> {
         })
     }
 
-    /// Takes `cost_units`, deciding on the word `seen` first. Writes to `refusal` only if it refuses.
+    /// Takes a cost out of a level that is `wanted`, which is the cost and `zero`, or above; decides on the word
+    /// `seen` first.
     ///
-    /// The loop stands here once more, for taking that is one subtraction: no closure, nothing returned
-    /// but a word, so that all of it is inlined into the caller and stays in registers.
+    /// The loop stands here once more, unrolled, for taking that is one subtraction. What is inlined into the
+    /// caller is one comparison and one swap, which stay in registers.
     #[inline(always)]
-    pub(crate) fn take(
-        &self,
-        seen: u64,
-        cost_units: u64,
-        now_ns: u64,
-        refusal: &mut Option<Refusal>,
-    ) -> Taken {
+    pub(crate) fn take(&self, seen: u64, wanted: u64, now_ns: u64) -> Result<Taken, Gone> {
         let layout = &self.terms.layout;
-        let wanted = layout.zero.saturating_add(cost_units);
-        let mut word = seen;
-        while layout.holds_in_place(word, now_ns, wanted, self.terms.brim()) {
-            let left = word.wrapping_sub(cost_units);
-            match self.word.replace(word, left) {
-                Ok(()) => return Taken::Granted(left),
-                // In a crowd the word goes from core to core with every swap. Whoever loses one steps aside
-                // and lets the winner go on where the word is: two threads do twice as much so.
-                Err(_) => {
-                    step_aside();
-                    word = self.word.load();
-                }
-            }
+        if !layout.holds_in_place(seen, now_ns, wanted, self.terms.brim()) {
+            return take_or_refuse(self.terms, self.word, seen, wanted, now_ns);
         }
-        let overtaken = word != seen;
-        take_slow(self.terms, self.word, (word, overtaken), cost_units, now_ns, refusal)
+        let left = seen.wrapping_sub(wanted.wrapping_sub(layout.zero));
+        match self.word.replace(seen, left) {
+            Ok(()) => Ok(Taken::Granted(left)),
+            Err(_) => take_in_a_crowd(self.terms, self.word, wanted, now_ns),
+        }
+    }
+
+    /// As [`take`](Self::take) for a word that holds as much as it is stored. Of any other it returns a copy, to be
+    /// decided on where no map's lock is held and no word is lent: see [`refuse`].
+    #[cfg(feature = "keyed")]
+    #[inline(always)]
+    pub(crate) fn take_if_stored(&self, wanted: u64, now_ns: u64) -> Result<Taken, Gone> {
+        let seen = self.load();
+        let level = seen & self.terms.layout.level_mask;
+        if level >= wanted {
+            return self.take(seen, wanted, now_ns);
+        }
+        if level == 0 { Err(Gone) } else { Ok(Taken::Undecided(seen)) }
     }
 
     /// Takes whole tokens, and tells whether others came first.
@@ -272,48 +265,132 @@ impl<'a> Bucket<'a> {
         });
         Ok(())
     }
+}
 
-    /// The grant that left the word `left`.
-    #[inline]
-    pub(crate) fn grant(&self, left: u64, now_ns: u64) -> Grant<'a> {
-        Grant { terms: self.terms, left, now_ns }
+/// Takes where others take, too.
+///
+/// In a crowd the word goes from core to core with every swap. Whoever loses one steps aside and lets the winner go
+/// on where the word is: two threads do twice as much so.
+#[cold]
+#[inline(never)]
+fn take_in_a_crowd(
+    terms: &Terms,
+    word: &Cell,
+    wanted: u64,
+    now_ns: u64,
+) -> Result<Taken, Gone> {
+    let layout = &terms.layout;
+    loop {
+        step_aside();
+        let seen = word.load();
+        if !layout.holds_in_place(seen, now_ns, wanted, terms.brim()) {
+            return take_slow(terms, word, (seen, true), wanted, now_ns);
+        }
+        let left = seen.wrapping_sub(wanted.wrapping_sub(layout.zero));
+        if word.replace(seen, left).is_ok() {
+            return Ok(Taken::Granted(left));
+        }
     }
 }
 
-/// Takes `cost_units` where that is not one subtraction: in a new tick, out of a full bucket, and out
-/// of one that may hold too little. `seen` is the word, and whether others have changed it already.
+/// Refuses at once what is surely not there.
+#[inline(never)]
+fn take_or_refuse(
+    terms: &Terms,
+    word: &Cell,
+    seen: u64,
+    wanted: u64,
+    now_ns: u64,
+) -> Result<Taken, Gone> {
+    if terms.lacks(seen, now_ns, wanted) {
+        return Ok(Taken::Refused(seen));
+    }
+    take_slow(terms, word, (seen, false), wanted, now_ns)
+}
+
+/// Takes where that is not one subtraction: in a new tick, out of a full bucket, and out of one that may hold too
+/// little. `seen` is the word, and whether others have changed it already.
 #[inline(never)]
 fn take_slow(
     terms: &Terms,
     word: &Cell,
     (seen, overtaken): (u64, bool),
-    cost_units: u64,
+    wanted: u64,
     now_ns: u64,
-    refusal: &mut Option<Refusal>,
-) -> Taken {
+) -> Result<Taken, Gone> {
     let layout = &terms.layout;
-    let wanted = layout.zero.saturating_add(cost_units);
     word.update(seen, |word| {
         if layout.is_gone(word) {
-            return Step::Keep(Taken::Gone);
+            return Step::Keep(Err(Gone));
         }
         let Some(plan) = terms.plan_for(word) else { return Step::Again };
         let reading = layout.read(&plan, word, now_ns);
         if reading.level >= wanted {
-            let level = reading.level.wrapping_sub(cost_units);
+            let level = reading.level.wrapping_sub(wanted.wrapping_sub(layout.zero));
             let left = layout.store(&plan, &reading, level);
-            return Step::Store(left, Taken::Granted(left));
+            return Step::Store(left, Ok(Taken::Granted(left)));
         }
-        *refusal = Some(if cost_units > plan.capacity_units {
-            Refusal::Never { capacity_units: plan.capacity_units }
-        } else {
-            let missing = wanted.wrapping_sub(reading.level);
-            let is_near = plan.rate.credits_in_a_microsecond(missing);
-            let wait = layout.wait(&plan, &reading, wanted);
-            Refusal::NotYet { wait, hasty: overtaken || word != seen || is_near }
-        });
-        Step::Keep(Taken::Refused)
+        let overtaken = overtaken || word != seen;
+        Step::Keep(Ok(why_not(layout, &plan, &reading, (word, overtaken), wanted)))
     })
+}
+
+/// Refuses what `word`, seen a moment ago, does not hold at `now_ns`; `None` if it may hold it.
+#[cfg(feature = "keyed")]
+#[inline(always)]
+pub(crate) fn refuse(terms: &Terms, word: u64, wanted: u64, now_ns: u64) -> Option<Taken> {
+    if terms.lacks(word, now_ns, wanted) {
+        return Some(Taken::Refused(word));
+    }
+    refuse_slow(terms, word, wanted, now_ns)
+}
+
+#[cfg(feature = "keyed")]
+#[inline(never)]
+fn refuse_slow(terms: &Terms, word: u64, wanted: u64, now_ns: u64) -> Option<Taken> {
+    let layout = &terms.layout;
+    let plan = terms.plan_for(word)?;
+    let reading = layout.read(&plan, word, now_ns);
+    if reading.level >= wanted {
+        return None;
+    }
+    Some(why_not(layout, &plan, &reading, (word, false), wanted))
+}
+
+#[inline(always)]
+fn why_not(
+    layout: &Layout,
+    plan: &Plan,
+    reading: &Reading,
+    (word, overtaken): (u64, bool),
+    wanted: u64,
+) -> Taken {
+    if wanted > layout.zero.wrapping_add(plan.capacity_units) {
+        return Taken::Refused(word);
+    }
+    let missing = wanted.wrapping_sub(reading.level);
+    if overtaken || plan.rate.credits_in_a_microsecond(missing) {
+        Taken::RefusedInHaste(word)
+    } else if reading.ahead || missing <= plan.tick_units(layout) {
+        Taken::RefusedNear(word)
+    } else {
+        Taken::Refused(word)
+    }
+}
+
+/// What a caller is told of a cost that `word` was found not to hold at `now_ns`.
+///
+/// By the plan of that word; if that one has been replaced meanwhile, by a later one.
+pub(crate) fn denied(terms: &Terms, word: u64, cost: Tokens, now_ns: u64) -> Denied {
+    let layout = &terms.layout;
+    let cost_units = terms.units(cost);
+    let plan = terms.plan_for(word).unwrap_or_else(|| terms.plan());
+    if cost_units > plan.capacity_units {
+        return Denied::Never(Never { cost, capacity: terms.tokens(plan.capacity_units) });
+    }
+    let wanted = layout.zero.saturating_add(cost_units);
+    let wait = layout.wait(&plan, &layout.read(&plan, word, now_ns), wanted);
+    Denied::NotYet(NotYet { wait })
 }
 
 impl Grant<'_> {

@@ -1,9 +1,9 @@
 //! A bucket with a clock: the calls that may read it twice.
 
 use crate::answer::Granted;
-use crate::bucket::{Bucket, Refusal, Taken};
+use crate::bucket::{Bucket, Gone, Grant, Taken, denied};
 use crate::clock::Clock;
-use crate::error::{Denied, Never, NotYet};
+use crate::error::{Denied, Never};
 use crate::terms::Terms;
 use crate::tokens::Tokens;
 
@@ -23,33 +23,36 @@ pub(crate) struct Clocked<'a, C> {
 impl<'a, C: Clock> Clocked<'a, C> {
     #[inline(always)]
     pub(crate) fn try_consume(&self, cost: Tokens) -> Result<Granted<'a>, Denied> {
+        let (taken, now_ns) = self.take(self.bucket.terms.wanted(cost));
+        answer(self.bucket.terms, cost, taken, now_ns)
+    }
+
+    /// As `try_consume`, for who does not ask why not.
+    #[inline(always)]
+    pub(crate) fn is_allowed(&self, cost: Tokens) -> bool {
+        let (taken, _) = self.take(self.bucket.terms.wanted(cost));
+        matches!(taken, Ok(Taken::Granted(_)))
+    }
+
+    /// Takes a cost, and tells as of when.
+    #[inline(always)]
+    fn take(&self, wanted: u64) -> (Result<Taken, Gone>, u64) {
         let seen = self.bucket.load();
         let now_ns = self.clock.now_ns();
-        let cost_units = self.bucket.terms.units(cost);
-        let mut refusal = None;
-        match self.bucket.take(seen, cost_units, now_ns, &mut refusal) {
-            Taken::Granted(left) => Ok(Granted::new(self.bucket.grant(left, now_ns))),
-            _ => self.try_consume_again(cost, cost_units, refusal),
+        match self.bucket.take(seen, wanted, now_ns) {
+            Ok(Taken::RefusedInHaste(_)) => self.take_again(wanted),
+            taken => (taken, now_ns),
         }
     }
 
-    /// Decides once more if a later time may help. Also after a near miss: a processor may read its counter before
-    /// an earlier load is done.
-    fn try_consume_again(
-        &self,
-        cost: Tokens,
-        cost_units: u64,
-        mut refusal: Option<Refusal>,
-    ) -> Result<Granted<'a>, Denied> {
-        if refusal.is_some_and(|refusal| refusal.is_hasty()) {
-            let seen = self.bucket.load();
-            let now_ns = self.clock.now_ns();
-            let taken = self.bucket.take(seen, cost_units, now_ns, &mut refusal);
-            if let Taken::Granted(left) = taken {
-                return Ok(Granted::new(self.bucket.grant(left, now_ns)));
-            }
-        }
-        Err(denied(self.bucket.terms, cost, refusal))
+    /// Decides once more, since a later time may help. Also after a near miss: a processor may read its counter
+    /// before an earlier load is done.
+    #[cold]
+    #[inline(never)]
+    fn take_again(&self, wanted: u64) -> (Result<Taken, Gone>, u64) {
+        let seen = self.bucket.load();
+        let now_ns = self.clock.now_ns();
+        (self.bucket.take(seen, wanted, now_ns), now_ns)
     }
 
     pub(crate) fn consume_up_to(&self, max: u64) -> u64 {
@@ -81,21 +84,30 @@ pub(crate) fn try_consume_at(
     cost: Tokens,
     now_ns: u64,
 ) -> Result<Granted<'_>, Denied> {
-    let mut refusal = None;
-    match bucket.take(bucket.load(), bucket.terms.units(cost), now_ns, &mut refusal) {
-        Taken::Granted(left) => Ok(Granted::new(bucket.grant(left, now_ns))),
-        _ => Err(denied(bucket.terms, cost, refusal)),
-    }
+    let taken = bucket.take(bucket.load(), bucket.terms.wanted(cost), now_ns);
+    answer(bucket.terms, cost, taken, now_ns)
 }
 
-/// What a caller is told of a refusal. There is one, but for a bucket that is gone, which is never so of a word that
-/// its limiter, or its handle, owns.
-pub(crate) fn denied(terms: &Terms, cost: Tokens, refusal: Option<Refusal>) -> Denied {
-    match refusal {
-        Some(Refusal::NotYet { wait, .. }) => Denied::NotYet(NotYet { wait }),
-        Some(Refusal::Never { capacity_units }) => {
-            Denied::Never(Never { cost, capacity: terms.tokens(capacity_units) })
+/// As [`try_consume_at`], for who does not ask why not.
+#[inline(always)]
+pub(crate) fn is_allowed_at(bucket: Bucket<'_>, cost: Tokens, now_ns: u64) -> bool {
+    let taken = bucket.take(bucket.load(), bucket.terms.wanted(cost), now_ns);
+    matches!(taken, Ok(Taken::Granted(_)))
+}
+
+/// What a caller is told. A word that its limiter, or its handle, owns is never gone.
+#[inline(always)]
+fn answer(
+    terms: &Terms,
+    cost: Tokens,
+    taken: Result<Taken, Gone>,
+    now_ns: u64,
+) -> Result<Granted<'_>, Denied> {
+    match taken {
+        Ok(Taken::Granted(left)) => Ok(Granted::new(Grant { terms, left, now_ns })),
+        Ok(taken) => {
+            Err(denied(terms, taken.word(), cost, now_ns))
         }
-        None => Denied::Never(Never { cost, capacity: Tokens::ZERO }),
+        Err(Gone) => Err(Denied::Never(Never { cost, capacity: Tokens::ZERO })),
     }
 }

@@ -11,7 +11,7 @@ use crate::bucket::Bucket;
 use crate::builder::Builder;
 use crate::cell::Cell;
 use crate::clock::{Clock, SystemClock};
-use crate::clocked::{Clocked, try_consume_at};
+use crate::clocked::{Clocked, is_allowed_at, try_consume_at};
 use crate::error::{Denied, QuotaError};
 use crate::fill::Fill;
 use crate::quota::Quota;
@@ -211,13 +211,13 @@ impl<C: Clock> TokenBucket<C> {
     /// ```
     #[inline]
     pub fn is_allowed(&self) -> bool {
-        self.try_consume(1).is_ok()
+        self.clocked().is_allowed(Tokens::ONE)
     }
 
     /// [`is_allowed`](Self::is_allowed) at `now_ns` on the limiter's clock.
     #[inline]
     pub fn is_allowed_at(&self, now_ns: u64) -> bool {
-        self.try_consume_at(1, now_ns).is_ok()
+        is_allowed_at(self.bucket(), Tokens::ONE, now_ns)
     }
 
     /// Reads how many tokens are available now: zero while in debt. Changes nothing.

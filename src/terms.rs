@@ -4,7 +4,7 @@ use crate::algorithm::layout::units_floor;
 use crate::algorithm::{Layout, Plan, Rate, Room};
 use crate::cell::Cell;
 use crate::error::QuotaError;
-use crate::primitive::give_way;
+use crate::primitive::{Ordering, fence, give_way};
 use crate::quota::Quota;
 use crate::seqlock::Seqlock;
 use crate::tokens::Tokens;
@@ -21,6 +21,8 @@ pub(crate) struct Terms {
     /// with the mark of the plan it was worked out for. Apart from the plan so that the fast path reads
     /// one word, at a fixed place.
     brim: Cell,
+    /// At least as fast as any plan that a word may have been written by: see [`Layout::lacks`].
+    pace: Cell,
     plans: [Seqlock<5>; 2],
     pub(crate) layout: Layout,
     quotas: [Seqlock<5>; 2],
@@ -58,6 +60,7 @@ impl Terms {
     pub(crate) fn new(layout: Layout, plan: &Plan, quota: &Quota) -> Self {
         Self {
             brim: Cell::new(plan.brim(&layout)),
+            pace: Cell::new(plan.pace()),
             plans: [Seqlock::new(plan_words(plan)), Seqlock::new([0; 5])],
             layout,
             quotas: [Seqlock::new(quota_words(quota)), Seqlock::new([0; 5])],
@@ -69,6 +72,12 @@ impl Terms {
     #[inline]
     pub(crate) fn units(&self, tokens: Tokens) -> u64 {
         tokens.to_units_ceil(self.layout.units_per_token)
+    }
+
+    /// The level from which on a bucket holds `cost`.
+    #[inline]
+    pub(crate) fn wanted(&self, cost: Tokens) -> u64 {
+        self.layout.zero.saturating_add(self.units(cost))
     }
 
     /// What is less than a unit is left out: rounding never grants.
@@ -84,6 +93,14 @@ impl Terms {
     #[inline]
     pub(crate) fn brim(&self) -> u64 {
         self.brim.load()
+    }
+
+    /// Whether `word`, which was just read, surely lacks `wanted`, now and in a moment.
+    #[inline]
+    pub(crate) fn lacks(&self, word: u64, now_ns: u64, wanted: u64) -> bool {
+        // The pace is raised before a word goes over to a faster plan.
+        fence(Ordering::Acquire);
+        self.layout.lacks(word, now_ns, wanted, self.pace.load())
     }
 
     /// Which plan `word` is to be read by. It was read with `Acquire`.
@@ -152,6 +169,7 @@ impl Terms {
         let old = self.plan();
         self.plans[new_slot as usize].turn().write(plan_words(&new));
         self.quotas[new_slot as usize].turn().write(quota_words(quota));
+        self.pace.set(old.pace().max(new.pace()));
         change_over(&old, &new);
         self.current.publish(new_slot as u64);
         let brim_of = if crate::planted::keep_above_new_capacity() {
@@ -160,6 +178,7 @@ impl Terms {
             new
         };
         self.brim.set(brim_of.brim(&self.layout));
+        self.pace.set(new.pace());
         drop(turn);
     }
 }

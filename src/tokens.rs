@@ -36,6 +36,8 @@ pub struct Tokens {
 impl Tokens {
     /// No tokens.
     pub const ZERO: Self = Self { whole: 0, nanos: 0 };
+    /// One token.
+    pub const ONE: Self = Self { whole: 1, nanos: 0 };
 
     /// The largest amount: 18446744073709551615.999999999.
     pub const MAX: Self = Self { whole: u64::MAX, nanos: NANOS_PER_TOKEN - 1 };

@@ -76,14 +76,6 @@ impl Rate {
         units <= (self.whole << 10).wrapping_add(self.fraction >> 54)
     }
 
-    /// Tells whether `units` are credited in a second, give or take one: in 2^30 ns.
-    #[inline]
-    #[cfg(feature = "keyed")]
-    pub(crate) fn credits_in_a_second(self, units: u64) -> bool {
-        // The whole part is below 2^32.
-        units <= (self.whole << 30).wrapping_add(self.fraction >> 34)
-    }
-
     /// Tells whether a part of the next unit has been counted at `at_ns`.
     pub(crate) fn is_amid_a_unit(self, at_ns: u64) -> bool {
         self.phase(at_ns) != 0
@@ -129,13 +121,6 @@ impl Wait {
             return until.saturating_add(ahead_ns);
         }
         until.saturating_sub(ahead_ns.wrapping_neg())
-    }
-
-    /// Tells whether what is missing at the start of its tick arrives in a second.
-    #[inline]
-    #[cfg(feature = "keyed")]
-    pub(crate) fn is_within_a_second(&self) -> bool {
-        self.rate.credits_in_a_second(self.units)
     }
 
     pub(crate) fn duration(&self) -> Duration {

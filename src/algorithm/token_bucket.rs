@@ -24,6 +24,9 @@ pub(crate) struct Plan {
     pub(crate) shares_mark: bool,
 }
 
+/// 2^10 ns, less one.
+const MICROSECOND_MASK: u64 = (1 << 10) - 1;
+
 /// The lowest level that is stored: below it is the dead mark.
 const LOWEST_LEVEL: u64 = 1;
 
@@ -92,12 +95,23 @@ impl Plan {
         Self { capacity_units, full_after_ns, ..*slower }
     }
 
+    /// The rate in 2^-32 units per nanosecond, rounded up: see [`Layout::lacks`].
+    pub(crate) fn pace(&self) -> u64 {
+        let pace = self.rate.raw().div_ceil(1 << 32);
+        // A rate is below 2^32 units per nanosecond.
+        u64::try_from(pace).unwrap_or(u64::MAX)
+    }
+
+    /// What a tick credits at most, wherever it starts.
+    #[inline]
+    pub(crate) fn tick_units(&self, layout: &Layout) -> u64 {
+        self.rate.credit(0, layout.tick_mask()).saturating_add(1)
+    }
+
     /// The highest stored level from which no tick's credit reaches the capacity, with the plan's mark; or
     /// 0, which is below every level, if a tick's credit alone does.
     pub(crate) fn brim(&self, layout: &Layout) -> u64 {
-        // At most one unit more than a tick credits, wherever it starts.
-        let tick_units = self.rate.credit(0, layout.tick_mask()).saturating_add(1);
-        match self.capacity_units.checked_sub(tick_units) {
+        match self.capacity_units.checked_sub(self.tick_units(layout)) {
             Some(below_full) => layout.zero.wrapping_add(below_full) | self.mark,
             None => 0,
         }
@@ -261,6 +275,23 @@ impl Layout {
     pub(crate) fn holds_in_place(&self, word: u64, now_ns: u64, wanted: u64, brim: u64) -> bool {
         let level = word ^ self.stamp(now_ns) ^ (brim & self.mark_mask);
         level >= wanted && level <= brim & self.level_mask
+    }
+
+    /// Tells whether a bucket surely does not hold `wanted` (a cost plus `zero`) at `now_ns`, nor a moment later: a
+    /// tick, and a microsecond. One multiplication, and nothing of a plan but its [`pace`](Plan::pace), tells most
+    /// refusals; of a word that is ahead or gone it tells nothing.
+    #[inline]
+    pub(crate) fn lacks(&self, word: u64, now_ns: u64, wanted: u64, pace: u64) -> bool {
+        let level = word & self.level_mask;
+        let since = (now_ns << SPARE_BITS).wrapping_sub(word & !self.low_mask);
+        if level == 0 || level >= wanted || since > u64::MAX / 2 {
+            return false;
+        }
+        let moment_ns = self.tick_mask() | MICROSECOND_MASK;
+        let later_ns = (since >> SPARE_BITS).wrapping_add(moment_ns);
+        // The credit is at most one unit above rate × time, and less than what is missing.
+        let missing_but_one = wanted.wrapping_sub(level).wrapping_sub(1);
+        u128::from(later_ns).wrapping_mul(pace.into()) < u128::from(missing_but_one) << 32
     }
 
     /// When `level` (plus `zero`) will be reached, if nothing is taken.

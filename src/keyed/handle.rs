@@ -7,7 +7,7 @@ use super::buckets::Away;
 use crate::answer::{Granted, Snapshot};
 use crate::bucket::Bucket;
 use crate::clock::{Clock, SystemClock};
-use crate::clocked::{Clocked, try_consume_at};
+use crate::clocked::{Clocked, is_allowed_at, try_consume_at};
 use crate::error::Denied;
 use crate::primitive::Arc;
 use crate::terms::Terms;
@@ -46,6 +46,11 @@ impl<C: Clock> Handle<C> {
         Bucket { terms: &self.terms, word: &self.away }
     }
 
+    #[inline]
+    fn clocked(&self) -> Clocked<'_, C> {
+        Clocked { bucket: self.bucket(), clock: &*self.clock }
+    }
+
     /// Takes `cost` tokens if all are available now; otherwise takes none.
     ///
     /// # Errors
@@ -53,7 +58,7 @@ impl<C: Clock> Handle<C> {
     /// As [`TokenBucket::try_consume`](crate::TokenBucket::try_consume).
     #[inline]
     pub fn try_consume(&self, cost: impl Into<Tokens>) -> Result<Granted<'_>, Denied> {
-        Clocked { bucket: self.bucket(), clock: &*self.clock }.try_consume(cost.into())
+        self.clocked().try_consume(cost.into())
     }
 
     /// [`try_consume`](Self::try_consume) at `now_ns` on the limiter's clock.
@@ -73,13 +78,13 @@ impl<C: Clock> Handle<C> {
     /// Takes one token if it is available now.
     #[inline]
     pub fn is_allowed(&self) -> bool {
-        self.try_consume(1).is_ok()
+        self.clocked().is_allowed(Tokens::ONE)
     }
 
     /// [`is_allowed`](Self::is_allowed) at `now_ns` on the limiter's clock.
     #[inline]
     pub fn is_allowed_at(&self, now_ns: u64) -> bool {
-        self.try_consume_at(1, now_ns).is_ok()
+        is_allowed_at(self.bucket(), Tokens::ONE, now_ns)
     }
 
     /// Reads how many tokens are available now: zero while in debt. Changes nothing.
@@ -110,7 +115,7 @@ impl<C: Clock> Handle<C> {
 
     /// Takes as many whole tokens as are available now, at most `max`, and returns how many.
     pub fn consume_up_to(&self, max: u64) -> u64 {
-        Clocked { bucket: self.bucket(), clock: &*self.clock }.consume_up_to(max)
+        self.clocked().consume_up_to(max)
     }
 
     /// Gives `cost` tokens back, up to the capacity.

@@ -150,7 +150,7 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, C, H> {
     /// assert!(users.try_consume("bob", 1).is_ok());
     /// # Ok::<(), flowgate::QuotaError>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn try_consume<Q>(&self, key: &Q, cost: impl Into<Tokens>) -> Result<Granted<'_>, Denied>
     where
         K: Borrow<Q>,
@@ -164,7 +164,7 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, C, H> {
     /// # Errors
     ///
     /// As `try_consume`.
-    #[inline]
+    #[inline(always)]
     pub fn try_consume_at<Q>(
         &self,
         key: &Q,
@@ -191,7 +191,7 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, C, H> {
     /// assert!(users.is_allowed("bob"));
     /// # Ok::<(), flowgate::QuotaError>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn is_allowed<Q>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,
@@ -201,7 +201,7 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, C, H> {
     }
 
     /// [`is_allowed`](Self::is_allowed) at `now_ns` on the limiter's clock.
-    #[inline]
+    #[inline(always)]
     pub fn is_allowed_at<Q>(&self, key: &Q, now_ns: u64) -> bool
     where
         K: Borrow<Q>,

@@ -11,13 +11,11 @@ use super::handle::Handle;
 use super::limiter::KeyedLimiter;
 use super::room::WhenFull;
 use super::tiers::Tier;
-use super::words::Place;
-use crate::algorithm::Wait;
+use crate::algorithm::{Plan, Wait};
 use crate::answer::{Granted, Snapshot};
-use crate::bucket::{Bucket, Gone, Grant, Refusal};
+use crate::bucket::{Bucket, Gone, Grant, Taken, denied, refuse};
 use crate::cell::Cell;
 use crate::clock::Clock;
-use crate::clocked::denied;
 use crate::error::{Denied, NoRoom};
 use crate::primitive::Arc;
 use crate::terms::Terms;
@@ -76,47 +74,47 @@ impl<'a, K: Eq + Hash, C: Clock, H: BuildHasher + Clone> On<'a, K, C, H> {
     /// # Errors
     ///
     /// As there.
-    #[inline]
+    #[inline(always)]
     pub fn try_consume<Q>(self, key: &Q, cost: impl Into<Tokens>) -> Result<Granted<'a>, Denied>
     where
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
-        let cost = cost.into();
         // The clock is the caller's code, perhaps: it is read before any lock of a map is held. So, unlike with a
         // bucket of one's own, others may have come between clock and word and have left no trace of it.
-        let now_ns = self.now_ns();
-        let mut refusal = None;
-        match self.take(key, cost, now_ns, &mut refusal) {
-            Some(granted) => Ok(granted),
-            None => self.try_consume_again(key, cost, now_ns, refusal),
+        let (cost, now_ns) = (cost.into(), self.now_ns());
+        match self.take_where_it_is(key, self.terms.wanted(cost), now_ns) {
+            Some(Taken::Granted(left)) => Ok(self.granted(left, now_ns)),
+            Some(Taken::Refused(word)) => Err(denied(self.terms, word, cost, now_ns)),
+            taken => self.try_consume_again(key, cost, taken, now_ns),
         }
     }
 
-    /// Decides once more if a later time may help. Where a thread would have had to be held up for more than a
-    /// second, that is not asked.
+    /// Decides where there was no bucket; and once more, if it was decided in haste or has become later since.
+    #[inline(never)]
     fn try_consume_again<Q>(
         self,
         key: &Q,
         cost: Tokens,
-        now_ns: u64,
-        mut refusal: Option<Refusal>,
+        mut taken: Option<Taken>,
+        mut now_ns: u64,
     ) -> Result<Granted<'a>, Denied>
     where
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
-        if let Some(Refusal::NotYet { wait, hasty }) = refusal
-            && (hasty || wait.is_within_a_second())
-        {
+        let wanted = self.terms.wanted(cost);
+        if taken.is_none() {
+            (taken, now_ns) = self.take_anywhere(key, wanted, now_ns);
+        }
+        if let Some(Taken::RefusedNear(_) | Taken::RefusedInHaste(_)) = taken {
             let later_ns = self.now_ns();
-            if (hasty || later_ns.saturating_sub(now_ns) > HELD_UP_NS)
-                && let Some(granted) = self.take(key, cost, later_ns, &mut refusal)
-            {
-                return Ok(granted);
+            let is_hasty = matches!(taken, Some(Taken::RefusedInHaste(_)));
+            if is_hasty || later_ns.saturating_sub(now_ns) > HELD_UP_NS {
+                (taken, now_ns) = self.take_anywhere(key, wanted, later_ns);
             }
         }
-        Err(self.denied(cost, now_ns, refusal))
+        self.answer(cost, taken, now_ns)
     }
 
     /// See [`KeyedLimiter::try_consume_at`].
@@ -124,7 +122,7 @@ impl<'a, K: Eq + Hash, C: Clock, H: BuildHasher + Clone> On<'a, K, C, H> {
     /// # Errors
     ///
     /// As there.
-    #[inline]
+    #[inline(always)]
     pub fn try_consume_at<Q>(
         self,
         key: &Q,
@@ -136,99 +134,112 @@ impl<'a, K: Eq + Hash, C: Clock, H: BuildHasher + Clone> On<'a, K, C, H> {
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
         let cost = cost.into();
-        let mut refusal = None;
-        match self.take(key, cost, now_ns, &mut refusal) {
-            Some(granted) => Ok(granted),
-            None => Err(self.denied(cost, now_ns, refusal)),
+        match self.take_where_it_is(key, self.terms.wanted(cost), now_ns) {
+            Some(Taken::Granted(left)) => Ok(self.granted(left, now_ns)),
+            Some(taken) => Err(denied(self.terms, taken.word(), cost, now_ns)),
+            None => self.try_consume_anywhere_at(key, cost, now_ns),
         }
     }
 
-    #[inline]
-    fn take<Q>(
-        &self,
+    #[inline(never)]
+    fn try_consume_anywhere_at<Q>(
+        self,
         key: &Q,
         cost: Tokens,
         now_ns: u64,
-        refusal: &mut Option<Refusal>,
-    ) -> Option<Granted<'a>>
+    ) -> Result<Granted<'a>, Denied>
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
+    {
+        let (taken, now_ns) = self.take_anywhere(key, self.terms.wanted(cost), now_ns);
+        self.answer(cost, taken, now_ns)
+    }
+
+    /// Takes from the bucket of `key` if there is one, and it lies in a map.
+    ///
+    /// Two registers come back, and the time is not among them: a processor that has to write it to memory between
+    /// two locked instructions waits there for its clock.
+    #[inline(always)]
+    fn take_where_it_is<Q>(&self, key: &Q, wanted: u64, now_ns: u64) -> Option<Taken>
     where
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
         let terms: &'a Terms = self.terms;
-        let cost_units = terms.units(cost);
-        let buckets = self.buckets();
-        let place = buckets.place(key);
-        // What is here stays in registers: the slow path has copies of its own.
-        let mut why = None;
-        let lent = buckets.words.lend(place, key, |word| {
-            let bucket = Bucket { terms, word };
-            bucket.take(bucket.load(), cost_units, now_ns, &mut why).left()
-        });
-        match lent {
-            Some(Ok(Some(left))) => Some(Granted::new(Grant { terms, left, now_ns })),
-            Some(Ok(None)) => {
-                *refusal = why;
-                None
-            }
-            _ => self.take_slow(key, (cost_units, place), now_ns, refusal),
+        let place = self.buckets().place(key);
+        let take = |word: &Cell| Bucket { terms, word }.take_if_stored(wanted, now_ns);
+        match self.buckets().words.lend(place, key, take)? {
+            // No map's lock is held now, and the word is not lent.
+            Ok(Taken::Undecided(word)) => refuse(terms, word, wanted, now_ns),
+            taken => taken.ok(),
         }
     }
 
-    /// Takes from a bucket that is not where it was looked for.
-    #[cold]
+    /// Takes from the bucket of `key`, wherever it is, and tells as of when.
     #[inline(never)]
-    fn take_slow<Q>(
-        &self,
-        key: &Q,
-        (cost_units, place): (u64, Place),
-        mut now_ns: u64,
-        refusal: &mut Option<Refusal>,
-    ) -> Option<Granted<'a>>
+    fn take_anywhere<Q>(&self, key: &Q, wanted: u64, mut now_ns: u64) -> (Option<Taken>, u64)
     where
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
-        let terms: &'a Terms = self.terms;
-        let asked_ns = now_ns;
+        let (buckets, terms) = (self.buckets(), self.terms);
+        let (at, asked_ns) = ((key, buckets.place(key)), now_ns);
         let mut take = |word: &Cell, at_ns| {
             now_ns = at_ns;
             let bucket = Bucket { terms, word };
-            bucket.take(bucket.load(), cost_units, at_ns, refusal).left()
+            bucket.take(bucket.load(), wanted, at_ns)
         };
-        let taken = self.buckets().find_or_add(terms, (key, place), asked_ns, &mut take);
-        let left = taken.ok().flatten()?;
-        Some(Granted::new(Grant { terms, left, now_ns }))
+        let taken = buckets.find_or_add(terms, at, asked_ns, &mut take);
+        (taken.ok(), now_ns)
     }
 
-    /// What a caller is told. Without a refusal there was no bucket.
-    fn denied(&self, cost: Tokens, now_ns: u64, refusal: Option<Refusal>) -> Denied {
-        if refusal.is_some() {
-            return denied(self.terms, cost, refusal);
+    #[inline(always)]
+    fn granted(&self, left: u64, now_ns: u64) -> Granted<'a> {
+        Granted::new(Grant { terms: self.terms, left, now_ns })
+    }
+
+    /// What a caller is told.
+    fn answer(&self, cost: Tokens, taken: Option<Taken>, now_ns: u64) -> Result<Granted<'a>, Denied> {
+        match taken {
+            Some(Taken::Granted(left)) => Ok(self.granted(left, now_ns)),
+            Some(taken) => Err(denied(self.terms, taken.word(), cost, now_ns)),
+            None => Err(self.no_room(now_ns)),
         }
-        let plan = self.terms.plan();
-        let (rate, units) = (plan.rate, plan.capacity_units);
+    }
+
+    #[cold]
+    fn no_room(&self, now_ns: u64) -> Denied {
+        let Plan { rate, capacity_units: units, .. } = self.terms.plan();
         Denied::NoRoom(NoRoom { wait: Wait { rate, from_ns: now_ns, units, now_ns } })
     }
 
     /// See [`KeyedLimiter::is_allowed`].
-    #[inline]
+    #[inline(always)]
     pub fn is_allowed<Q>(self, key: &Q) -> bool
     where
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
-        self.try_consume(key, 1).is_ok()
+        let now_ns = self.now_ns();
+        match self.take_where_it_is(key, self.terms.wanted(Tokens::ONE), now_ns) {
+            Some(Taken::Granted(_)) => true,
+            Some(Taken::Refused(_)) => false,
+            taken => self.try_consume_again(key, Tokens::ONE, taken, now_ns).is_ok(),
+        }
     }
 
     /// See [`KeyedLimiter::is_allowed_at`].
-    #[inline]
+    #[inline(always)]
     pub fn is_allowed_at<Q>(self, key: &Q, now_ns: u64) -> bool
     where
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
-        self.try_consume_at(key, 1, now_ns).is_ok()
+        match self.take_where_it_is(key, self.terms.wanted(Tokens::ONE), now_ns) {
+            Some(taken) => matches!(taken, Taken::Granted(_)),
+            None => self.try_consume_anywhere_at(key, Tokens::ONE, now_ns).is_ok(),
+        }
     }
 
     /// See [`KeyedLimiter::available`].
@@ -449,7 +460,7 @@ impl<'a, K: Eq + Hash, C: Clock, H: BuildHasher + Clone, F> OnEach<'a, K, C, H, 
     /// # Errors
     ///
     /// As there.
-    #[inline]
+    #[inline(always)]
     pub fn try_consume<Q>(&self, key: &Q, cost: impl Into<Tokens>) -> Result<Granted<'a>, Denied>
     where
         K: Borrow<Q>,
@@ -460,7 +471,7 @@ impl<'a, K: Eq + Hash, C: Clock, H: BuildHasher + Clone, F> OnEach<'a, K, C, H, 
     }
 
     /// See [`KeyedLimiter::is_allowed`].
-    #[inline]
+    #[inline(always)]
     pub fn is_allowed<Q>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,

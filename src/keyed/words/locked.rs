@@ -26,8 +26,8 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Locked<K, H> {
         self.shards.hasher()
     }
 
-    #[inline]
-    pub(super) fn lend<Q, T>(
+    #[inline(always)]
+    pub(crate) fn lend<Q, T>(
         &self,
         Place { part, hash }: Place,
         key: &Q,
@@ -83,7 +83,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Shards<K, H> {
         Self { map: dashmap::DashMap::with_hasher_and_shard_amount(hasher, shards) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn with<Q, T>(
         &self,
         shard: usize,

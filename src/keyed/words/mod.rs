@@ -52,7 +52,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Words<K, H> {
     }
 
     /// Lends the word of `key`, if it is there. `visit` may find that the bucket is gone.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn lend<Q, T>(
         &self,
         place: Place,
@@ -66,7 +66,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Words<K, H> {
         match self {
             Self::Locked(map) => map.lend(place, key, visit),
             #[cfg(any(feature = "papaya", flowgate_loom))]
-            Self::LockFree(map) => map.lend(place.part, key, visit),
+            Self::LockFree(map) => map.lend(place, key, visit),
         }
     }
 
@@ -75,7 +75,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Words<K, H> {
         match self {
             Self::Locked(map) => map.insert(place, key, word),
             #[cfg(any(feature = "papaya", flowgate_loom))]
-            Self::LockFree(map) => map.insert(place.part, key, word),
+            Self::LockFree(map) => map.insert(place, key, word),
         }
     }
 

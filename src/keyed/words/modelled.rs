@@ -53,45 +53,49 @@ impl<K: Eq + Hash, H: BuildHasher> Shards<K, H> {
 }
 
 /// As papaya: whoever found a word keeps it, whatever becomes of the entry.
-pub(super) struct Map<K, H> {
+pub(super) struct Map<K> {
     entries: RwLock<Vec<Arc<(K, Cell)>>>,
-    _hasher: H,
 }
 
-impl<K: Eq + Hash, H: BuildHasher> Map<K, H> {
-    pub(super) fn new(hasher: H) -> Self {
-        Self { entries: RwLock::new(Vec::new()), _hasher: hasher }
+impl<K: Eq> Map<K> {
+    pub(super) fn new() -> Self {
+        Self { entries: RwLock::new(Vec::new()) }
     }
 
-    pub(super) fn with<Q, T>(&self, key: &Q, visit: impl FnOnce(&Cell) -> T) -> Option<T>
+    pub(super) fn with<Q, T>(
+        &self,
+        _hash: u64,
+        key: &Q,
+        visit: impl FnOnce(&Cell) -> T,
+    ) -> Option<T>
     where
         K: Borrow<Q>,
-        Q: ?Sized + Hash + Eq,
+        Q: ?Sized + Eq,
     {
         let found = |entry: &&Arc<(K, Cell)>| entry.0.borrow() == key;
         let entry = self.entries.read().unwrap().iter().find(found).cloned()?;
         Some(visit(&entry.deref().1))
     }
 
-    pub(super) fn insert(&self, key: K, word: Cell) {
+    pub(super) fn insert(&self, _hash: u64, key: K, word: Cell) {
         let mut entries = self.entries.write().unwrap();
         entries.retain(|entry| entry.0 != key);
         entries.push(Arc::new((key, word)));
     }
 
-    pub(super) fn unlink_if<Q>(&self, key: &Q, unlinks: impl Fn(&Cell) -> bool)
+    pub(super) fn unlink_if<Q>(&self, _hash: u64, key: &Q, unlinks: impl Fn(&Cell) -> bool)
     where
         K: Borrow<Q>,
-        Q: ?Sized + Hash + Eq,
+        Q: ?Sized + Eq,
     {
         let mut entries = self.entries.write().unwrap();
         entries.retain(|entry| entry.0.borrow() != key || !unlinks(&entry.1));
     }
 
-    pub(super) fn for_each(&self, mut visit: impl FnMut(&K, &Cell)) {
+    pub(super) fn for_each(&self, mut visit: impl FnMut(u64, &K, &Cell)) {
         let entries: Vec<_> = self.entries.read().unwrap().iter().cloned().collect();
         for entry in entries {
-            visit(&entry.0, &entry.1);
+            visit(0, &entry.0, &entry.1);
         }
     }
 }
