@@ -273,12 +273,7 @@ impl<'a> Bucket<'a> {
 /// on where the word is: two threads do twice as much so.
 #[cold]
 #[inline(never)]
-fn take_in_a_crowd(
-    terms: &Terms,
-    word: &Cell,
-    wanted: u64,
-    now_ns: u64,
-) -> Result<Taken, Gone> {
+fn take_in_a_crowd(terms: &Terms, word: &Cell, wanted: u64, now_ns: u64) -> Result<Taken, Gone> {
     let layout = &terms.layout;
     loop {
         step_aside();
@@ -302,7 +297,7 @@ fn take_or_refuse(
     wanted: u64,
     now_ns: u64,
 ) -> Result<Taken, Gone> {
-    if terms.lacks(seen, now_ns, wanted) {
+    if terms.lacks(seen, now_ns, wanted) && word.load() == seen {
         return Ok(Taken::Refused(seen));
     }
     take_slow(terms, word, (seen, false), wanted, now_ns)

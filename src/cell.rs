@@ -7,9 +7,12 @@
 //! with the word, the plan it is read by, and a bit of the word tells which of two plans that is.
 //!
 //! * [`change_over`](Cell::change_over) flips that bit with `Release`, after the new plan was written.
-//! * Whoever reads a plan comes through [`update`](Cell::update) or [`load_to_read`](Cell::load_to_read),
-//!   whose `Acquire` pairs with it. The relaxed swaps in between do not break the pair: they are
+//! * Whoever reads a plan comes through [`update`](Cell::update) or [`load_to_read`](Cell::load_to_read), whose
+//!   `Acquire` pairs with it. The relaxed swaps in between do not break the pair: they are
 //!   read-modify-writes, and continue the release sequence.
+//! * Whoever reads of a plan no more than its pace comes through [`load_between`](Cell::load_between). The pace was
+//!   raised before the word went over to a faster plan, and is lowered by [`publish`](Cell::publish) after it left
+//!   one: so it is not too slow for a word that is the same before and after.
 //! * The fast path reads no plan, and is `Relaxed` throughout.
 //!
 //! A caller may assume nothing beyond this: being granted tokens does not *happen after* the call that
@@ -54,6 +57,13 @@ impl Cell {
     #[inline]
     pub(crate) fn load_to_read(&self) -> u64 {
         self.word.load(Ordering::Acquire)
+    }
+
+    /// Reads a word that goes with another, between two reads of that one.
+    #[inline]
+    pub(crate) fn load_between(&self) -> u64 {
+        fence(Ordering::Acquire);
+        self.load_to_read()
     }
 
     /// Replaces the word outright: for a clock that is set by hand, not for a bucket.

@@ -105,9 +105,7 @@ fn answer(
 ) -> Result<Granted<'_>, Denied> {
     match taken {
         Ok(Taken::Granted(left)) => Ok(Granted::new(Grant { terms, left, now_ns })),
-        Ok(taken) => {
-            Err(denied(terms, taken.word(), cost, now_ns))
-        }
+        Ok(taken) => Err(denied(terms, taken.word(), cost, now_ns)),
         Err(Gone) => Err(Denied::Never(Never { cost, capacity: Tokens::ZERO })),
     }
 }

@@ -60,6 +60,8 @@ planted! {
     judge_by_an_old_list = 16;
     /// A bucket can be found by its second map before its word says that it is there.
     show_a_bucket_too_early = 17;
+    /// A change to a faster quota lets words go over to it while refusals are still told by the old rate.
+    refuse_by_the_old_rate = 18;
 }
 
 /// The switches: the bugs are switched on for the whole process, the tracking of loads for a thread.

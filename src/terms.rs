@@ -4,7 +4,7 @@ use crate::algorithm::layout::units_floor;
 use crate::algorithm::{Layout, Plan, Rate, Room};
 use crate::cell::Cell;
 use crate::error::QuotaError;
-use crate::primitive::{Ordering, fence, give_way};
+use crate::primitive::give_way;
 use crate::quota::Quota;
 use crate::seqlock::Seqlock;
 use crate::tokens::Tokens;
@@ -21,7 +21,7 @@ pub(crate) struct Terms {
     /// with the mark of the plan it was worked out for. Apart from the plan so that the fast path reads
     /// one word, at a fixed place.
     brim: Cell,
-    /// At least as fast as any plan that a word may have been written by: see [`Layout::lacks`].
+    /// At least as fast as the plan that a word is to be read by: see [`Layout::lacks`].
     pace: Cell,
     plans: [Seqlock<5>; 2],
     pub(crate) layout: Layout,
@@ -95,12 +95,11 @@ impl Terms {
         self.brim.load()
     }
 
-    /// Whether `word`, which was just read, surely lacks `wanted`, now and in a moment.
+    /// Whether `word` surely lacks `wanted`, now and in a moment: by the plan in force, or by the one that it names,
+    /// if it is the same before and after.
     #[inline]
     pub(crate) fn lacks(&self, word: u64, now_ns: u64, wanted: u64) -> bool {
-        // The pace is raised before a word goes over to a faster plan.
-        fence(Ordering::Acquire);
-        self.layout.lacks(word, now_ns, wanted, self.pace.load())
+        self.layout.lacks(word, now_ns, wanted, self.pace.load_between())
     }
 
     /// Which plan `word` is to be read by. It was read with `Acquire`.
@@ -169,7 +168,9 @@ impl Terms {
         let old = self.plan();
         self.plans[new_slot as usize].turn().write(plan_words(&new));
         self.quotas[new_slot as usize].turn().write(quota_words(quota));
-        self.pace.set(old.pace().max(new.pace()));
+        if !crate::planted::refuse_by_the_old_rate() {
+            self.pace.set(old.pace().max(new.pace()));
+        }
         change_over(&old, &new);
         self.current.publish(new_slot as u64);
         let brim_of = if crate::planted::keep_above_new_capacity() {
@@ -178,7 +179,7 @@ impl Terms {
             new
         };
         self.brim.set(brim_of.brim(&self.layout));
-        self.pace.set(new.pace());
+        self.pace.publish(new.pace());
         drop(turn);
     }
 }

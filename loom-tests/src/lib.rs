@@ -10,7 +10,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use flowgate::{Fill, ManualClock, Quota, TokenBucket, Tokens};
+use flowgate::{Clock, Fill, ManualClock, Quota, TokenBucket, Tokens};
 use loom::sync::Arc;
 use loom::thread;
 
@@ -237,6 +237,27 @@ pub fn a_quota_is_never_torn() {
             },
         );
         assert!(seen == first || quotas.contains(&seen), "read {seen}");
+    });
+}
+
+/// Whoever finds a bucket on a faster quota, and waits for as long as that one says, is granted.
+pub fn a_raised_rate_is_not_refused_by_the_old_one() {
+    explore(3, || {
+        let limiter = bucket(Quota::per_second(1));
+        let fast = Quota::per_second(8).burst(1);
+        assert!(limiter.is_allowed());
+        race(
+            &limiter,
+            |limiter| {
+                let now_ns = limiter.clock().now_ns();
+                let wait = limiter.time_until_available_at(1, now_ns).unwrap();
+                if wait < SECOND {
+                    let then_ns = now_ns + u64::try_from(wait.as_nanos()).unwrap();
+                    assert!(limiter.is_allowed_at(then_ns));
+                }
+            },
+            move |limiter| limiter.set_quota(fast, Fill::Keep).unwrap(),
+        );
     });
 }
 

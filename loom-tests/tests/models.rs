@@ -19,6 +19,7 @@ holds! {
     a_lowered_quota_holds_from_then_on,
     a_raised_rate_is_not_counted_for_the_past,
     a_quota_is_never_torn,
+    a_raised_rate_is_not_refused_by_the_old_one,
     two_changes_take_turns,
     words_are_read_as_they_were_written,
     a_change_in_the_deepest_debt_leaves_the_debt,

@@ -311,3 +311,40 @@ impl Layout {
         self.wait(plan, reading, self.zero.wrapping_add(plan.capacity_units))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::layout::{MARK_OF_TWO, Room};
+    use super::*;
+    use core::time::Duration;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// What is refused at once is not there a moment later; and what is missed by more than a thousandth, and
+        /// will be for longer than two moments, is refused at once.
+        #[test]
+        fn lacks_is_right_and_seldom_shy(
+            tokens in 1_u64..1_000_000, period_ns in 1_000_u64..1 << 45, burst in 1_u64..1_000_000,
+            now_ns in 0_u64..1 << 60, elapsed in 0_u64..1_000, level in 0_u64..1_000, cost in 0_u64..1_000,
+        ) {
+            let quota = Quota::new(tokens, Duration::from_nanos(period_ns)).burst(burst);
+            let room =
+                Room { quota, largest: None, debt: None, places: None, mark_bits: MARK_OF_TWO };
+            let Ok(layout) = Layout::choose(&room) else { return Ok(()) };
+            let plan = Plan::new(&layout, &quota).unwrap();
+            let of_capacity = |thousandths| layout.zero + plan.capacity_units / 1_000 * thousandths;
+            let word = layout.word_at(&plan, now_ns, of_capacity(level));
+            let at_ns = now_ns + plan.full_after_ns / 1_000 * elapsed;
+            let wanted = of_capacity(cost).max(layout.zero + 1);
+
+            let moment_ns = layout.tick_mask() | MICROSECOND_MASK;
+            let lacks = layout.lacks(word, at_ns, wanted, plan.pace());
+            let then = layout.read(&plan, word, at_ns + moment_ns);
+            prop_assert!(!lacks || then.level < wanted);
+            let much_later_ns = (at_ns - now_ns) / 1_000 + 3 * moment_ns;
+            let much_later = layout.read(&plan, word, at_ns + much_later_ns);
+            // Below a thousand of 2^-32 units a nanosecond the rate itself is rounded by more than that.
+            prop_assert!(lacks || much_later.level + 3 >= wanted || plan.pace() < 1_000);
+        }
+    }
+}

@@ -200,7 +200,12 @@ impl<'a, K: Eq + Hash, C: Clock, H: BuildHasher + Clone> On<'a, K, C, H> {
     }
 
     /// What a caller is told.
-    fn answer(&self, cost: Tokens, taken: Option<Taken>, now_ns: u64) -> Result<Granted<'a>, Denied> {
+    fn answer(
+        &self,
+        cost: Tokens,
+        taken: Option<Taken>,
+        now_ns: u64,
+    ) -> Result<Granted<'a>, Denied> {
         match taken {
             Some(Taken::Granted(left)) => Ok(self.granted(left, now_ns)),
             Some(taken) => Err(denied(self.terms, taken.word(), cost, now_ns)),

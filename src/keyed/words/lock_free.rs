@@ -1,9 +1,9 @@
 //! The words of some keys in a map whose keys are found without a lock.
 
 use core::borrow::Borrow;
+use core::hash::{BuildHasher, Hash};
 #[cfg(not(flowgate_loom))]
 use core::hash::{BuildHasherDefault, Hasher};
-use core::hash::{BuildHasher, Hash};
 use std::boxed::Box;
 
 #[cfg(flowgate_loom)]
