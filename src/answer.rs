@@ -2,10 +2,9 @@
 
 use core::time::Duration;
 
-use crate::algorithm::Wait;
-use crate::bucket::Grant;
+use crate::algorithm::{Algorithm, Rules, Wait};
+use crate::bucket::{Grant, Read};
 use crate::quota::Quota;
-use crate::terms::Terms;
 use crate::tokens::Tokens;
 
 /// What a successful call took, and what it left.
@@ -38,32 +37,37 @@ impl<'a> Granted<'a> {
     #[inline]
     #[must_use]
     pub fn remaining(&self) -> Tokens {
-        self.grant.left().0
+        self.grant.terms.left(self.grant.left, self.grant.now_ns).available
+    }
+
+    /// Computes how long until what was granted may go: at once, but from a
+    /// [`LeakyQueue`](crate::LeakyQueue). From the time of the call.
+    #[must_use]
+    pub fn departs_after(&self) -> Duration {
+        let left = self.grant.terms.left(self.grant.left, self.grant.now_ns);
+        Duration::from_nanos(left.departs_ns)
     }
 
     /// Computes how long until the bucket is full again if nobody else takes tokens.
     #[must_use]
     pub fn full_after(&self) -> Duration {
-        self.grant.left().1.duration()
+        self.grant.terms.left(self.grant.left, self.grant.now_ns).full.duration()
     }
 }
 
 /// A bucket at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Snapshot {
+pub struct Snapshot<A = Quota> {
     available: Tokens,
     debt: Tokens,
-    quota: Quota,
+    algorithm: A,
     full: Wait,
 }
 
-impl Snapshot {
-    pub(crate) fn new(terms: &Terms, (level, full, quota): (u64, Wait, Quota)) -> Self {
-        let layout = &terms.layout;
-        let available = terms.tokens(level.saturating_sub(layout.zero));
-        // From a time before the stored one a debt can look deeper than it ever is.
-        let debt_units = layout.zero.saturating_sub(level).min(layout.debt_units);
-        Self { available, debt: terms.tokens(debt_units), quota, full }
+impl<A: Algorithm> Snapshot<A> {
+    pub(crate) fn new(read: Read<<A::Rules as Rules>::Config>) -> Self {
+        let Read { available, debt, full, config } = read;
+        Self { available, debt, algorithm: A::from_config(config), full }
     }
 
     /// The tokens that a call could take; zero while in debt.
@@ -78,15 +82,23 @@ impl Snapshot {
         self.debt
     }
 
-    /// The quota in force.
+    /// The algorithm in force, with its numbers.
     #[must_use]
-    pub fn quota(&self) -> Quota {
-        self.quota
+    pub fn algorithm(&self) -> A {
+        self.algorithm
     }
 
     /// Computes how long until the bucket is full if nobody takes tokens; zero if it is.
     #[must_use]
     pub fn full_after(&self) -> Duration {
         self.full.duration()
+    }
+}
+
+impl Snapshot {
+    /// The quota in force.
+    #[must_use]
+    pub fn quota(&self) -> Quota {
+        self.algorithm
     }
 }

@@ -1,6 +1,8 @@
-//! A word with the terms to read it by: the token bucket that is given the time.
+//! A word with the terms to read it by: a limiter that is given the time.
 
-use crate::algorithm::{Layout, Plan, Reading, Wait};
+use core::fmt;
+
+use crate::algorithm::{Closeness, Layout, Plan, Rules, Wait};
 use crate::cell::{Cell, Step};
 use crate::error::{Denied, Never, NotYet, QuotaError};
 use crate::fill::Fill;
@@ -9,19 +11,11 @@ use crate::quota::Quota;
 use crate::terms::Terms;
 use crate::tokens::Tokens;
 
-/// A token bucket that is given the time: whoever owns the word lends it for a call.
+/// A limiter that is given the time: whoever owns the word lends it for a call.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bucket<'a> {
-    pub(crate) terms: &'a Terms,
+pub(crate) struct Bucket<'a, R: Rules = Layout> {
+    pub(crate) terms: &'a Terms<R>,
     pub(crate) word: &'a Cell,
-}
-
-/// What a call took, still in units; the rest is worked out when it is asked for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Grant<'a> {
-    pub(crate) terms: &'a Terms,
-    pub(crate) left: u64,
-    pub(crate) now_ns: u64,
 }
 
 /// What became of a cost, in two registers: nothing goes through memory. Why it was refused is worked out of
@@ -63,7 +57,7 @@ impl Taken {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Gone;
 
-impl<'a> Bucket<'a> {
+impl<R: Rules> Bucket<'_, R> {
     #[inline]
     pub(crate) fn load(&self) -> u64 {
         self.word.load()
@@ -71,7 +65,7 @@ impl<'a> Bucket<'a> {
 
     /// The word and the plan it is to be read by.
     #[inline]
-    fn look(&self) -> (u64, Plan) {
+    fn look(&self) -> (u64, R::Plan) {
         loop {
             let word = self.word.load_to_read();
             if let Some(plan) = self.terms.plan_for(word) {
@@ -82,52 +76,54 @@ impl<'a> Bucket<'a> {
     }
 
     /// Reads without changing anything.
-    fn peek<T>(&self, read: impl FnOnce(u64, &Plan) -> T) -> Result<T, Gone> {
+    fn peek<T>(&self, read: impl FnOnce(u64, &R::Plan) -> T) -> Result<T, Gone> {
         let (word, plan) = self.look();
         if self.terms.layout.is_gone(word) { Err(Gone) } else { Ok(read(word, &plan)) }
     }
 
     /// Decides on the word `seen`, and again on each newer one until a decision stands. A decision is a
-    /// level to leave, or none to leave the word alone, and an outcome.
+    /// word to leave, or none to leave it alone, and an outcome.
     #[inline]
     fn change<T>(
         &self,
         seen: u64,
         now_ns: u64,
-        mut decide: impl FnMut(u64, &Plan, &Reading) -> (Option<u64>, T),
+        mut decide: impl FnMut(u64, &R::Plan, &R::Reading) -> (Option<u64>, T),
     ) -> Result<T, Gone> {
-        let layout = &self.terms.layout;
+        let rules = &self.terms.layout;
         self.word.update(seen, |word| {
-            if self.terms.layout.is_gone(word) {
+            if rules.is_gone(word) {
                 return Step::Keep(Err(Gone));
             }
             let Some(plan) = self.terms.plan_for(word) else { return Step::Again };
-            let reading = layout.read(&plan, word, now_ns);
-            match decide(word, &plan, &reading) {
-                (Some(level), outcome) => {
-                    Step::Store(layout.store(&plan, &reading, level), Ok(outcome))
-                }
+            match decide(word, &plan, &rules.read(&plan, word, now_ns)) {
+                (Some(new), outcome) => Step::Store(new, Ok(outcome)),
                 (None, outcome) => Step::Keep(Ok(outcome)),
             }
         })
     }
 
-    /// The bucket now, without changing it: the level, when it will be full, and the quota.
-    pub(crate) fn read(&self, now_ns: u64) -> Result<(u64, Wait, Quota), Gone> {
-        let layout = &self.terms.layout;
+    /// The bucket now, without changing it.
+    pub(crate) fn read(&self, now_ns: u64) -> Result<Read<R::Config>, Gone> {
+        let rules = &self.terms.layout;
         loop {
             let (word, plan) = self.look();
-            if layout.is_gone(word) {
+            if rules.is_gone(word) {
                 return Err(Gone);
             }
             let slot = self.terms.slot_for(word);
-            let quota = self.terms.quota_in(slot);
+            let config = self.terms.config_in(slot);
             // The same plan before and after: they belong together.
-            if let Some(quota) = quota
+            if let Some(config) = config
                 && self.terms.slot_for(self.word.load_to_read()) == slot
             {
-                let reading = layout.read(&plan, word, now_ns);
-                return Ok((reading.level, layout.wait_full(&plan, &reading), quota));
+                let reading = rules.read(&plan, word, now_ns);
+                return Ok(Read {
+                    available: self.terms.tokens(rules.available(&plan, &reading)),
+                    debt: self.terms.tokens(rules.debt(&reading)),
+                    full: rules.wait_full(&plan, &reading),
+                    config,
+                });
             }
             give_way();
         }
@@ -135,19 +131,20 @@ impl<'a> Bucket<'a> {
 
     /// The tokens that are there now.
     pub(crate) fn available(&self, now_ns: u64) -> Result<Tokens, Gone> {
-        let layout = &self.terms.layout;
-        let level = self.peek(|word, plan| layout.read(plan, word, now_ns).level)?;
-        Ok(self.terms.tokens(level.saturating_sub(layout.zero)))
+        let rules = &self.terms.layout;
+        let units =
+            self.peek(|word, plan| rules.available(plan, &rules.read(plan, word, now_ns)))?;
+        Ok(self.terms.tokens(units))
     }
 
     /// How long until `cost` is there: nothing if it is, `None` if it never is.
     pub(crate) fn wait_for(&self, cost: Tokens, now_ns: u64) -> Result<Option<Wait>, Gone> {
-        let layout = &self.terms.layout;
-        let cost_units = self.terms.units(cost);
-        let wanted = layout.zero.saturating_add(cost_units);
+        let rules = &self.terms.layout;
+        let wanted = self.terms.wanted(cost);
         self.peek(|word, plan| {
-            (cost_units <= plan.capacity_units)
-                .then(|| layout.wait(plan, &layout.read(plan, word, now_ns), wanted))
+            self.terms
+                .may_ever_hold(plan, wanted)
+                .then(|| rules.wait(plan, &rules.read(plan, word, now_ns), wanted))
         })
     }
 
@@ -158,11 +155,10 @@ impl<'a> Bucket<'a> {
     /// caller is one comparison and one swap, which stay in registers.
     #[inline(always)]
     pub(crate) fn take(&self, seen: u64, wanted: u64, now_ns: u64) -> Result<Taken, Gone> {
-        let layout = &self.terms.layout;
-        if !layout.holds_in_place(seen, now_ns, wanted, self.terms.brim()) {
+        let brim = self.terms.brim();
+        let Some(left) = self.terms.layout.take_in_place(seen, now_ns, wanted, brim) else {
             return take_or_refuse(self.terms, self.word, seen, wanted, now_ns);
-        }
-        let left = seen.wrapping_sub(wanted.wrapping_sub(layout.zero));
+        };
         match self.word.replace(seen, left) {
             Ok(()) => Ok(Taken::Granted(left)),
             Err(_) => take_in_a_crowd(self.terms, self.word, wanted, now_ns),
@@ -175,63 +171,63 @@ impl<'a> Bucket<'a> {
     #[inline(always)]
     pub(crate) fn take_if_stored(&self, wanted: u64, now_ns: u64) -> Result<Taken, Gone> {
         let seen = self.load();
-        let level = seen & self.terms.layout.level_mask;
-        if level >= wanted {
+        if self.terms.layout.may_hold_as_stored(seen, wanted) {
             return self.take(seen, wanted, now_ns);
         }
-        if level == 0 { Err(Gone) } else { Ok(Taken::Undecided(seen)) }
+        if self.terms.layout.is_gone(seen) { Err(Gone) } else { Ok(Taken::Undecided(seen)) }
     }
 
     /// Takes whole tokens, and tells whether others came first.
     pub(crate) fn take_up_to(&self, seen: u64, max: u64, now_ns: u64) -> Result<(u64, bool), Gone> {
-        let units_per_token = self.terms.layout.units_per_token;
-        self.change(seen, now_ns, |word, _, reading| {
+        let rules = &self.terms.layout;
+        let units_per_token = rules.units_per_token();
+        self.change(seen, now_ns, |word, plan, reading| {
             // `units_per_token` is never 0.
-            let whole = reading.level.saturating_sub(self.terms.layout.zero) / units_per_token;
+            let whole = rules.available(plan, reading) / units_per_token;
             let take = whole.min(max);
             if take == 0 {
                 return (None, (0, word != seen));
             }
-            let level = reading.level.wrapping_sub(take.wrapping_mul(units_per_token));
+            // Of what is available: no overflow.
+            let wanted = rules.zero().wrapping_add(take.wrapping_mul(units_per_token));
             let told = if crate::planted::promise_more_than_taken() { max } else { take };
-            (Some(level), (told, word != seen))
+            (Some(rules.take(plan, reading, wanted)), (told, word != seen))
         })
-    }
-
-    /// Takes all, and tells whether others came first.
-    pub(crate) fn drain(&self, seen: u64, now_ns: u64) -> Result<(Tokens, bool), Gone> {
-        let zero = self.terms.layout.zero;
-        let (units, overtaken) = self.change(seen, now_ns, |word, _, reading| {
-            let units = reading.level.saturating_sub(zero);
-            ((units > 0).then_some(zero), (units, word != seen))
-        })?;
-        Ok((self.terms.tokens(units), overtaken))
     }
 
     pub(crate) fn refund(&self, cost: Tokens, now_ns: u64) -> Result<(), Gone> {
         let units = self.terms.units_floor(cost);
         self.change(self.load(), now_ns, |_, plan, reading| {
-            let mut level = reading.level.saturating_add(units);
-            if !crate::planted::refund_above_capacity() {
-                // A level is never above the capacity.
-                level = level.min(self.terms.layout.zero.wrapping_add(plan.capacity_units));
-            }
-            (Some(level), ())
+            (Some(self.terms.layout.give(plan, reading, units)), ())
         })
+    }
+}
+
+/// What only a token bucket does: all of it is a matter of levels.
+impl Bucket<'_> {
+    /// Takes all, and tells whether others came first.
+    pub(crate) fn drain(&self, seen: u64, now_ns: u64) -> Result<(Tokens, bool), Gone> {
+        let layout = &self.terms.layout;
+        let (units, overtaken) = self.change(seen, now_ns, |word, plan, reading| {
+            let units = reading.level.saturating_sub(layout.zero);
+            let left = layout.store(plan, reading, layout.zero);
+            ((units > 0).then_some(left), (units, word != seen))
+        })?;
+        Ok((self.terms.tokens(units), overtaken))
     }
 
     /// Takes `cost` down to the floor, and returns what went below it.
     pub(crate) fn charge(&self, cost: Tokens, now_ns: u64) -> Result<Tokens, Gone> {
         let layout = &self.terms.layout;
         let units = self.terms.units(cost);
-        let taken = self.change(self.load(), now_ns, |_, _, reading| {
+        let taken = self.change(self.load(), now_ns, |_, plan, reading| {
             let taken = if crate::planted::charge_below_floor() {
                 units
             } else {
                 units.min(reading.level.saturating_sub(layout.floor()))
             };
             let level = reading.level.wrapping_sub(taken) & layout.level_mask;
-            (Some(level), taken)
+            (Some(layout.store(plan, reading, level)), taken)
         })?;
         if taken == units && units < u64::MAX {
             return Ok(Tokens::ZERO);
@@ -273,15 +269,18 @@ impl<'a> Bucket<'a> {
 /// on where the word is: two threads do twice as much so.
 #[cold]
 #[inline(never)]
-fn take_in_a_crowd(terms: &Terms, word: &Cell, wanted: u64, now_ns: u64) -> Result<Taken, Gone> {
-    let layout = &terms.layout;
+fn take_in_a_crowd<R: Rules>(
+    terms: &Terms<R>,
+    word: &Cell,
+    wanted: u64,
+    now_ns: u64,
+) -> Result<Taken, Gone> {
     loop {
         step_aside();
         let seen = word.load();
-        if !layout.holds_in_place(seen, now_ns, wanted, terms.brim()) {
+        let Some(left) = terms.layout.take_in_place(seen, now_ns, wanted, terms.brim()) else {
             return take_slow(terms, word, (seen, true), wanted, now_ns);
-        }
-        let left = seen.wrapping_sub(wanted.wrapping_sub(layout.zero));
+        };
         if word.replace(seen, left).is_ok() {
             return Ok(Taken::Granted(left));
         }
@@ -290,8 +289,8 @@ fn take_in_a_crowd(terms: &Terms, word: &Cell, wanted: u64, now_ns: u64) -> Resu
 
 /// Refuses at once what is surely not there.
 #[inline(never)]
-fn take_or_refuse(
-    terms: &Terms,
+fn take_or_refuse<R: Rules>(
+    terms: &Terms<R>,
     word: &Cell,
     seen: u64,
     wanted: u64,
@@ -306,34 +305,38 @@ fn take_or_refuse(
 /// Takes where that is not one subtraction: in a new tick, out of a full bucket, and out of one that may hold too
 /// little. `seen` is the word, and whether others have changed it already.
 #[inline(never)]
-fn take_slow(
-    terms: &Terms,
+fn take_slow<R: Rules>(
+    terms: &Terms<R>,
     word: &Cell,
     (seen, overtaken): (u64, bool),
     wanted: u64,
     now_ns: u64,
 ) -> Result<Taken, Gone> {
-    let layout = &terms.layout;
+    let rules = &terms.layout;
     word.update(seen, |word| {
-        if layout.is_gone(word) {
+        if rules.is_gone(word) {
             return Step::Keep(Err(Gone));
         }
         let Some(plan) = terms.plan_for(word) else { return Step::Again };
-        let reading = layout.read(&plan, word, now_ns);
-        if reading.level >= wanted {
-            let level = reading.level.wrapping_sub(wanted.wrapping_sub(layout.zero));
-            let left = layout.store(&plan, &reading, level);
+        let reading = rules.read(&plan, word, now_ns);
+        if rules.holds(&plan, &reading, wanted) {
+            let left = rules.take(&plan, &reading, wanted);
             return Step::Store(left, Ok(Taken::Granted(left)));
         }
         let overtaken = overtaken || word != seen;
-        Step::Keep(Ok(why_not(layout, &plan, &reading, (word, overtaken), wanted)))
+        Step::Keep(Ok(why_not(terms, &plan, &reading, (word, overtaken), wanted)))
     })
 }
 
 /// Refuses what `word`, seen a moment ago, does not hold at `now_ns`; `None` if it may hold it.
 #[cfg(feature = "keyed")]
 #[inline(always)]
-pub(crate) fn refuse(terms: &Terms, word: u64, wanted: u64, now_ns: u64) -> Option<Taken> {
+pub(crate) fn refuse<R: Rules>(
+    terms: &Terms<R>,
+    word: u64,
+    wanted: u64,
+    now_ns: u64,
+) -> Option<Taken> {
     if terms.lacks(word, now_ns, wanted) {
         return Some(Taken::Refused(word));
     }
@@ -342,61 +345,93 @@ pub(crate) fn refuse(terms: &Terms, word: u64, wanted: u64, now_ns: u64) -> Opti
 
 #[cfg(feature = "keyed")]
 #[inline(never)]
-fn refuse_slow(terms: &Terms, word: u64, wanted: u64, now_ns: u64) -> Option<Taken> {
-    let layout = &terms.layout;
+fn refuse_slow<R: Rules>(terms: &Terms<R>, word: u64, wanted: u64, now_ns: u64) -> Option<Taken> {
+    let rules = &terms.layout;
     let plan = terms.plan_for(word)?;
-    let reading = layout.read(&plan, word, now_ns);
-    if reading.level >= wanted {
+    let reading = rules.read(&plan, word, now_ns);
+    if rules.holds(&plan, &reading, wanted) {
         return None;
     }
-    Some(why_not(layout, &plan, &reading, (word, false), wanted))
+    Some(why_not(terms, &plan, &reading, (word, false), wanted))
 }
 
 #[inline(always)]
-fn why_not(
-    layout: &Layout,
-    plan: &Plan,
-    reading: &Reading,
+fn why_not<R: Rules>(
+    terms: &Terms<R>,
+    plan: &R::Plan,
+    reading: &R::Reading,
     (word, overtaken): (u64, bool),
     wanted: u64,
 ) -> Taken {
-    if wanted > layout.zero.wrapping_add(plan.capacity_units) {
+    if !terms.may_ever_hold(plan, wanted) {
         return Taken::Refused(word);
     }
-    let missing = wanted.wrapping_sub(reading.level);
-    if overtaken || plan.rate.credits_in_a_microsecond(missing) {
-        Taken::RefusedInHaste(word)
-    } else if reading.ahead || missing <= plan.tick_units(layout) {
-        Taken::RefusedNear(word)
-    } else {
-        Taken::Refused(word)
+    if overtaken {
+        return Taken::RefusedInHaste(word);
+    }
+    match terms.layout.closeness(plan, reading, wanted) {
+        Closeness::Far => Taken::Refused(word),
+        Closeness::Near => Taken::RefusedNear(word),
+        Closeness::Hasty => Taken::RefusedInHaste(word),
     }
 }
 
 /// What a caller is told of a cost that `word` was found not to hold at `now_ns`.
 ///
 /// By the plan of that word; if that one has been replaced meanwhile, by a later one.
-pub(crate) fn denied(terms: &Terms, word: u64, cost: Tokens, now_ns: u64) -> Denied {
-    let layout = &terms.layout;
-    let cost_units = terms.units(cost);
+#[inline(never)]
+pub(crate) fn denied<R: Rules>(terms: &Terms<R>, word: u64, cost: Tokens, now_ns: u64) -> Denied {
+    let rules = &terms.layout;
+    let wanted = terms.wanted(cost);
     let plan = terms.plan_for(word).unwrap_or_else(|| terms.plan());
-    if cost_units > plan.capacity_units {
-        return Denied::Never(Never { cost, capacity: terms.tokens(plan.capacity_units) });
+    if !terms.may_ever_hold(&plan, wanted) {
+        let capacity = terms.tokens(rules.capacity_units(&plan));
+        return Denied::Never(Never { cost, capacity });
     }
-    let wanted = layout.zero.saturating_add(cost_units);
-    let wait = layout.wait(&plan, &layout.read(&plan, word, now_ns), wanted);
+    let wait = rules.wait(&plan, &rules.read(&plan, word, now_ns), wanted);
     Denied::NotYet(NotYet { wait })
 }
 
-impl Grant<'_> {
-    /// The tokens that were left, and when the bucket will be full.
-    ///
-    /// By the plan of the word that was left; if that one has been replaced meanwhile, by a later one.
-    pub(crate) fn left(&self) -> (Tokens, Wait) {
-        let Terms { layout, .. } = self.terms;
-        let plan = self.terms.plan_for(self.left).unwrap_or_else(|| self.terms.plan());
-        let reading = layout.read(&plan, self.left, self.now_ns);
-        let left = self.terms.tokens(reading.level.saturating_sub(layout.zero));
-        (left, layout.wait_full(&plan, &reading))
+/// What a call left, still as a word: the rest is worked out when it is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grant<'a> {
+    pub(crate) terms: &'a dyn Leaves,
+    pub(crate) left: u64,
+    pub(crate) now_ns: u64,
+}
+
+/// Tells what is in a word that a call has left.
+pub(crate) trait Leaves: fmt::Debug + Sync {
+    fn left(&self, word: u64, now_ns: u64) -> Left;
+}
+
+/// What a call has left.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Left {
+    pub(crate) available: Tokens,
+    pub(crate) full: Wait,
+    pub(crate) departs_ns: u64,
+}
+
+/// By the plan of the word that was left; if that one has been replaced meanwhile, by a later one.
+impl<R: Rules> Leaves for Terms<R> {
+    fn left(&self, word: u64, now_ns: u64) -> Left {
+        let rules = &self.layout;
+        let plan = self.plan_for(word).unwrap_or_else(|| self.plan());
+        let reading = rules.read(&plan, word, now_ns);
+        Left {
+            available: self.tokens(rules.available(&plan, &reading)),
+            full: rules.wait_full(&plan, &reading),
+            departs_ns: rules.departs_ns(&plan, &reading),
+        }
     }
+}
+
+/// What a bucket says at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Read<T> {
+    pub(crate) available: Tokens,
+    pub(crate) debt: Tokens,
+    pub(crate) full: Wait,
+    pub(crate) config: T,
 }

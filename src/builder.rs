@@ -4,8 +4,8 @@ use crate::algorithm::Room;
 use crate::algorithm::layout::MARK_OF_TWO;
 use crate::clock::Clock;
 use crate::error::QuotaError;
-use crate::limiter::{TokenBucket, make};
 use crate::quota::Quota;
+use crate::token_bucket::{TokenBucket, make};
 use crate::tokens::Tokens;
 
 /// Settings of a [`TokenBucket`] beyond its quota.

@@ -1,5 +1,6 @@
 //! A bucket with a clock: the calls that may read it twice.
 
+use crate::algorithm::{Layout, Rules};
 use crate::answer::Granted;
 use crate::bucket::{Bucket, Gone, Grant, Taken, denied};
 use crate::clock::Clock;
@@ -15,12 +16,12 @@ use crate::tokens::Tokens;
 /// changes the word from there on, which the compare-and-swap notices; and a denial is decided once more, at a
 /// later time.
 #[derive(Debug)]
-pub(crate) struct Clocked<'a, C> {
-    pub(crate) bucket: Bucket<'a>,
+pub(crate) struct Clocked<'a, C, R: Rules = Layout> {
+    pub(crate) bucket: Bucket<'a, R>,
     pub(crate) clock: &'a C,
 }
 
-impl<'a, C: Clock> Clocked<'a, C> {
+impl<'a, C: Clock, R: Rules> Clocked<'a, C, R> {
     #[inline(always)]
     pub(crate) fn try_consume(&self, cost: Tokens) -> Result<Granted<'a>, Denied> {
         let (taken, now_ns) = self.take(self.bucket.terms.wanted(cost));
@@ -66,7 +67,9 @@ impl<'a, C: Clock> Clocked<'a, C> {
         }
         taken.saturating_add(up_to(max.saturating_sub(taken)).0)
     }
+}
 
+impl<C: Clock> Clocked<'_, C> {
     pub(crate) fn drain(&self) -> Tokens {
         let all = || {
             let seen = self.bucket.load();
@@ -79,8 +82,8 @@ impl<'a, C: Clock> Clocked<'a, C> {
 
 /// Takes `cost` at `now_ns`.
 #[inline(always)]
-pub(crate) fn try_consume_at(
-    bucket: Bucket<'_>,
+pub(crate) fn try_consume_at<R: Rules>(
+    bucket: Bucket<'_, R>,
     cost: Tokens,
     now_ns: u64,
 ) -> Result<Granted<'_>, Denied> {
@@ -90,15 +93,15 @@ pub(crate) fn try_consume_at(
 
 /// As [`try_consume_at`], for who does not ask why not.
 #[inline(always)]
-pub(crate) fn is_allowed_at(bucket: Bucket<'_>, cost: Tokens, now_ns: u64) -> bool {
+pub(crate) fn is_allowed_at<R: Rules>(bucket: Bucket<'_, R>, cost: Tokens, now_ns: u64) -> bool {
     let taken = bucket.take(bucket.load(), bucket.terms.wanted(cost), now_ns);
     matches!(taken, Ok(Taken::Granted(_)))
 }
 
 /// What a caller is told. A word that its limiter, or its handle, owns is never gone.
 #[inline(always)]
-fn answer(
-    terms: &Terms,
+fn answer<R: Rules>(
+    terms: &Terms<R>,
     cost: Tokens,
     taken: Result<Taken, Gone>,
     now_ns: u64,

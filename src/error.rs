@@ -94,7 +94,8 @@ impl NotYet {
     /// Computes how long to wait. See [`Denied::retry_after`].
     #[must_use]
     pub fn retry_after(&self) -> Duration {
-        self.wait.duration()
+        // None at all if the quota was changed between the decision and this question.
+        self.wait.duration().max(Duration::from_nanos(1))
     }
 }
 
@@ -190,6 +191,18 @@ pub enum QuotaError {
         /// The largest value this limiter was built for.
         largest: Tokens,
     },
+    /// A live change asks for another rate, of a limiter that can only change its burst.
+    RateChanged {
+        /// The rate asked for, in tokens per second.
+        per_second: Tokens,
+    },
+    /// A live change asks for another period, or other windows, than this limiter was built with.
+    PeriodChanged {
+        /// The period asked for.
+        period: Duration,
+        /// The period it was built with.
+        built: Duration,
+    },
     /// The smallest unit asked for does not leave room for the rate and the capacity.
     UnitTooSmall {
         /// The decimal places asked for.
@@ -261,6 +274,14 @@ impl fmt::Display for QuotaError {
             Self::UnitTooSmall { places, largest } => write!(
                 f,
                 "{places} decimal places are above {largest}, the most that one word has room for at this rate, burst and debt"
+            ),
+            Self::RateChanged { per_second } => write!(
+                f,
+                "rate {per_second} per second: this limiter keeps an instant, which is ahead by the rate that it was built with, and only its burst can change; a token bucket can change both"
+            ),
+            Self::PeriodChanged { period, built } => write!(
+                f,
+                "period {period:?}: this limiter counts in windows of {built:?}, and only its limit can change"
             ),
             Self::ZeroKeys => {
                 f.write_str("max_keys 0: a limiter that may hold no key has none to limit")

@@ -67,6 +67,7 @@ mod quota;
 mod resolution;
 mod seqlock;
 mod terms;
+mod token_bucket;
 mod tokens;
 
 #[cfg(flowgate_loom)]
@@ -84,6 +85,9 @@ pub mod design {}
 #[doc = include_str!("../docs/orderings.md")]
 pub mod orderings {}
 
+pub use algorithm::{
+    Adjustable, Algorithm, FixedWindow, Gcra, LeakyBucket, LeakyQueue, SlidingWindow,
+};
 pub use answer::{Granted, Snapshot};
 pub use builder::Builder;
 #[cfg(all(feature = "coarse", target_os = "linux"))]
@@ -98,7 +102,8 @@ pub use keyed::{
     Handle, KeyedBuilder, KeyedLimiter, On, OnEach, SavedKeys, SeededHash, SeededHasher, Tier,
     WhenFull,
 };
-pub use limiter::TokenBucket;
+pub use limiter::Limiter;
 pub use quota::Quota;
 pub use resolution::Resolution;
+pub use token_bucket::TokenBucket;
 pub use tokens::Tokens;

@@ -1,100 +1,59 @@
-//! The direct limiter: a quota, a word and a clock.
+//! The direct limiter: an algorithm, a word and a clock.
 
 use core::fmt;
 use core::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
-use crate::algorithm::Room;
+use crate::algorithm::{Adjustable, Algorithm, LeakyBucket, Rules};
 use crate::answer::{Granted, Snapshot};
 use crate::bucket::Bucket;
-use crate::builder::Builder;
 use crate::cell::Cell;
 use crate::clock::{Clock, SystemClock};
 use crate::clocked::{Clocked, is_allowed_at, try_consume_at};
 use crate::error::{Denied, QuotaError};
-use crate::fill::Fill;
 use crate::quota::Quota;
-use crate::resolution::Resolution;
 use crate::terms::Terms;
 use crate::tokens::Tokens;
 
-/// A lock-free token bucket: it fills at a steady rate up to a capacity, and a call is allowed if the
-/// tokens it costs are there.
+/// A lock-free limiter by any [`Algorithm`]; with a [`Quota`] it is the [`TokenBucket`](crate::TokenBucket).
 ///
 /// Its whole state is one atomic word, changed by compare-and-swap, so threads share it by reference
 /// (or `Arc`) and no decision ever waits for another thread, not even for one that is stopped midway.
-///
-/// # Guarantees
-///
-/// * **Never over.** In every window of time, whatever the threads and the clock do, what is granted less
-///   what is refunded is at most capacity + rate × window + two units, where a unit is
-///   [`Resolution::unit`], as a rule less than a ten-thousandth of the capacity.
-/// * **Never lost.** However often it is polled, the credit over any time is within one unit of rate ×
-///   time, less what arrives while the bucket is full.
-/// * **Tight waits.** If nobody else takes tokens, a call made after exactly
-///   [`retry_after`](Denied::retry_after) succeeds and one a nanosecond earlier does not.
-/// * **Denials write nothing**: they are loads, so that a flood of them scales with cores.
-/// * No lock, no allocation and no system call on any path but construction.
+/// What it guarantees in numbers, each algorithm says itself. Denials write nothing; no lock, no allocation
+/// and no system call on any path but construction.
 ///
 /// Each call reads the clock once (a second time if it was denied while others took tokens). Its twin
 /// `*_at` is given the time in nanoseconds on the limiter's clock. Threads may come with times out of
-/// order: each is answered as of its own time, with what others took since counted in.
-///
-/// # Memory ordering
-///
-/// None may be assumed: the word is `Relaxed`. See `docs/orderings.md`.
+/// order: what others took since is counted in.
 ///
 /// # Examples
 ///
 /// ```
 /// # #[cfg(feature = "std")] {
-/// use flowgate::{Quota, TokenBucket};
+/// use std::time::Duration;
+/// use flowgate::{Limiter, SlidingWindow};
 ///
-/// // 100 requests a second on average, up to 20 at once.
-/// let limiter = TokenBucket::new(Quota::per_second(100).burst(20))?;
-///
-/// match limiter.try_consume(1) {
-///     Ok(granted) => println!("go, {} left", granted.remaining().whole()),
-///     Err(denied) => println!("wait {:?}", denied.retry_after()),
-/// }
-/// # assert!(limiter.is_allowed());
+/// let limiter = Limiter::new(SlidingWindow::new(100, Duration::from_secs(60)))?;
+/// assert!(limiter.try_consume(100).is_ok());
+/// assert!(!limiter.is_allowed());
 /// # }
 /// # Ok::<(), flowgate::QuotaError>(())
 /// ```
-pub struct TokenBucket<C = SystemClock> {
+pub struct Limiter<A: Algorithm = Quota, C = SystemClock> {
     /// Alone on its cache lines: everything else here is read by all threads and hardly ever written.
-    word: CachePadded<Cell>,
-    terms: Terms,
-    clock: C,
-}
-
-impl TokenBucket {
-    /// Starts building a bucket with settings beyond its quota.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use flowgate::{ManualClock, Quota, TokenBucket};
-    ///
-    /// let limiter = TokenBucket::builder(Quota::per_second(5))
-    ///     .start_empty()
-    ///     .build_with_clock(ManualClock::new())?;
-    /// assert_eq!(limiter.available(), 0);
-    /// # Ok::<(), flowgate::QuotaError>(())
-    /// ```
-    pub fn builder(quota: Quota) -> Builder {
-        Builder::new(quota)
-    }
+    pub(crate) word: CachePadded<Cell>,
+    pub(crate) terms: Terms<A::Rules>,
+    pub(crate) clock: C,
 }
 
 #[cfg(feature = "std")]
-impl TokenBucket {
-    /// Makes a full bucket on the [`SystemClock`].
+impl<A: Algorithm> Limiter<A> {
+    /// Makes a limiter from which nothing has been taken, on the [`SystemClock`].
     ///
     /// # Errors
     ///
-    /// [`QuotaError`] if one word cannot keep the quota: see [`limits`](crate::limits).
+    /// [`QuotaError`] if one word cannot keep the algorithm's numbers: see [`limits`](crate::limits).
     ///
     /// # Examples
     ///
@@ -105,17 +64,18 @@ impl TokenBucket {
     /// assert!(limiter.try_consume(500).is_ok());
     /// # Ok::<(), flowgate::QuotaError>(())
     /// ```
-    pub fn new(quota: Quota) -> Result<Self, QuotaError> {
-        Self::with_clock(quota, SystemClock::new())
+    pub fn new(algorithm: A) -> Result<Self, QuotaError> {
+        let clock = SystemClock::new();
+        Self::with_clock(algorithm.since_1970(clock.zero_at_unix_ns()), clock)
     }
 }
 
-impl<C: Clock> TokenBucket<C> {
-    /// Makes a full bucket on a clock of the caller's.
+impl<A: Algorithm, C: Clock> Limiter<A, C> {
+    /// Makes a limiter from which nothing has been taken, on a clock of the caller's.
     ///
     /// # Errors
     ///
-    /// [`QuotaError`] if one word cannot keep the quota: see [`limits`](crate::limits).
+    /// As [`new`](Self::new).
     ///
     /// # Examples
     ///
@@ -126,17 +86,22 @@ impl<C: Clock> TokenBucket<C> {
     /// assert_eq!(limiter.available(), 2);
     /// # Ok::<(), flowgate::QuotaError>(())
     /// ```
-    pub fn with_clock(quota: Quota, clock: C) -> Result<Self, QuotaError> {
-        Builder::new(quota).build_with_clock(clock)
+    pub fn with_clock(algorithm: A, clock: C) -> Result<Self, QuotaError> {
+        let rules = algorithm.rules(false)?;
+        let config = algorithm.config();
+        let plan = rules.plan(&config)?;
+        let word = rules.fresh(&plan, clock.now_ns());
+        let terms = Terms::new(rules, &plan, &config);
+        Ok(Self { word: CachePadded::new(Cell::new(word)), terms, clock })
     }
 
     #[inline]
-    fn bucket(&self) -> Bucket<'_> {
+    pub(crate) fn bucket(&self) -> Bucket<'_, A::Rules> {
         Bucket { terms: &self.terms, word: &self.word }
     }
 
     #[inline]
-    fn clocked(&self) -> Clocked<'_, C> {
+    pub(crate) fn clocked(&self) -> Clocked<'_, C, A::Rules> {
         Clocked { bucket: self.bucket(), clock: &self.clock }
     }
 
@@ -323,57 +288,6 @@ impl<C: Clock> TokenBucket<C> {
         self.bucket().refund(cost.into(), now_ns).unwrap_or_default();
     }
 
-    /// Takes `cost` tokens whether they are there or not: the bucket may go into debt.
-    ///
-    /// Meant for costs known only afterwards. Debt is repaid by the refill before anything is granted
-    /// again. It is bounded by [`max_debt`](Builder::max_debt): what would go below that floor is not
-    /// taken, and is returned; it is zero unless the floor was reached.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use core::time::Duration;
-    /// use flowgate::{ManualClock, Quota, TokenBucket};
-    ///
-    /// let clock = ManualClock::new();
-    /// let limiter = TokenBucket::builder(Quota::per_second(5)).max_debt(10).build_with_clock(&clock)?;
-    /// assert_eq!(limiter.charge(7), 0);
-    /// assert_eq!(limiter.snapshot().debt(), 2);
-    /// assert_eq!(limiter.time_until_available(1), Some(Duration::from_millis(600)));
-    /// assert_eq!(limiter.charge(100), 92);
-    /// # Ok::<(), flowgate::QuotaError>(())
-    /// ```
-    pub fn charge(&self, cost: impl Into<Tokens>) -> Tokens {
-        self.charge_at(cost, self.clock.now_ns())
-    }
-
-    /// [`charge`](Self::charge) at `now_ns` on the limiter's clock.
-    pub fn charge_at(&self, cost: impl Into<Tokens>, now_ns: u64) -> Tokens {
-        self.bucket().charge(cost.into(), now_ns).unwrap_or_default()
-    }
-
-    /// Takes all that is available now, fractions included, and returns it.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use flowgate::{ManualClock, Quota, TokenBucket, Tokens};
-    ///
-    /// let limiter = TokenBucket::with_clock("5/s burst 2.5".parse()?, ManualClock::new())?;
-    /// assert_eq!(limiter.drain(), Tokens::decimal(25, 1));
-    /// assert_eq!(limiter.available(), 0);
-    /// # Ok::<(), flowgate::QuotaError>(())
-    /// ```
-    pub fn drain(&self) -> Tokens {
-        self.clocked().drain()
-    }
-
-    /// [`drain`](Self::drain) at `now_ns` on the limiter's clock.
-    pub fn drain_at(&self, now_ns: u64) -> Tokens {
-        let bucket = self.bucket();
-        bucket.drain(bucket.load(), now_ns).unwrap_or_default().0
-    }
-
     /// Reads everything at one moment. Changes nothing.
     ///
     /// # Examples
@@ -390,67 +304,19 @@ impl<C: Clock> TokenBucket<C> {
     /// assert_eq!(snapshot.quota(), Quota::per_second(5));
     /// # Ok::<(), flowgate::QuotaError>(())
     /// ```
-    pub fn snapshot(&self) -> Snapshot {
+    pub fn snapshot(&self) -> Snapshot<A> {
         self.snapshot_at(self.clock.now_ns())
     }
 
     /// [`snapshot`](Self::snapshot) at `now_ns` on the limiter's clock.
-    pub fn snapshot_at(&self, now_ns: u64) -> Snapshot {
+    pub fn snapshot_at(&self, now_ns: u64) -> Snapshot<A> {
         let read = loop {
             // It never is gone.
             if let Ok(read) = self.bucket().read(now_ns) {
                 break read;
             }
         };
-        Snapshot::new(&self.terms, read)
-    }
-
-    /// Changes rate and capacity while other threads go on. `fill` says what becomes of the tokens.
-    ///
-    /// It is one swap of the word: each call is decided by the old quota and the level before, or by the
-    /// new one and the level after. What has arrived so far was earned at the old rate. So with
-    /// [`Fill::Keep`] no window of time grants more than the larger capacity + the larger rate × window,
-    /// and windows after the change are held to the new quota alone; the level is rounded down by a unit.
-    /// The other fills give tokens, as they say. Calls of `set_quota` wait for each other; nothing else does.
-    ///
-    /// # Errors
-    ///
-    /// [`QuotaError::AboveBuilt`] if the new quota is above what this limiter was built to hold: eight
-    /// times its first quota as a rule, or [`largest_quota`](Builder::largest_quota); and whatever
-    /// [`new`](Self::new) refuses. Nothing is changed then.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use flowgate::{Fill, ManualClock, Quota, TokenBucket};
-    ///
-    /// let limiter = TokenBucket::with_clock(Quota::per_second(10), ManualClock::new())?;
-    /// limiter.try_consume(4).unwrap();
-    /// limiter.set_quota(Quota::per_second(20), Fill::Keep)?;
-    /// assert_eq!(limiter.available(), 6);
-    /// limiter.set_quota(Quota::per_second(5), Fill::Keep)?;
-    /// assert_eq!(limiter.available(), 5);
-    /// # Ok::<(), flowgate::QuotaError>(())
-    /// ```
-    pub fn set_quota(&self, quota: Quota, fill: Fill) -> Result<(), QuotaError> {
-        self.bucket().set_quota(&quota, fill, || self.clock.now_ns())
-    }
-
-    /// [`set_quota`](Self::set_quota) at `now_ns` on the limiter's clock.
-    ///
-    /// The time must not be before those of earlier calls: what arrived between is counted at the new rate,
-    /// up to a [`tick`](Resolution::tick) of it.
-    ///
-    /// # Errors
-    ///
-    /// As `set_quota`.
-    pub fn set_quota_at(&self, quota: Quota, fill: Fill, now_ns: u64) -> Result<(), QuotaError> {
-        self.bucket().set_quota(&quota, fill, || now_ns)
-    }
-
-    /// The quota in force.
-    pub fn quota(&self) -> Quota {
-        self.terms.quota()
+        Snapshot::new(read)
     }
 
     /// The clock this limiter reads.
@@ -458,30 +324,68 @@ impl<C: Clock> TokenBucket<C> {
         &self.clock
     }
 
-    /// The finest amounts and the largest quotas that this limiter can hold.
-    pub fn resolution(&self) -> Resolution {
-        Resolution::of(self.terms.layout)
+    /// The algorithm in force, with its numbers.
+    pub fn algorithm(&self) -> A {
+        A::from_config(self.terms.config())
     }
 }
 
-impl<C: Clock> fmt::Debug for TokenBucket<C> {
+impl<A: Adjustable, C: Clock> Limiter<A, C> {
+    /// Changes the limit, or the burst, while other threads go on; the rate, or the period, stays. (A
+    /// [`TokenBucket`](crate::TokenBucket) changes all: see [`set_quota`](crate::TokenBucket::set_quota).)
+    ///
+    /// What was taken stays taken. A call that overlaps a change is decided by the algorithm before or after it, so
+    /// no window of time is granted more than the larger of both allows.
+    ///
+    /// # Errors
+    ///
+    /// [`QuotaError::RateChanged`], [`QuotaError::PeriodChanged`], [`QuotaError::AboveBuilt`] if the new limit is above
+    /// what this limiter was built to count (eight times its first one, where a word has room for that); and whatever
+    /// [`with_clock`](Self::with_clock) refuses. Nothing is changed then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use flowgate::{FixedWindow, Limiter, ManualClock};
+    ///
+    /// let minute = Duration::from_secs(60);
+    /// let limiter = Limiter::with_clock(FixedWindow::new(10, minute), ManualClock::new())?;
+    /// limiter.try_consume(8).unwrap();
+    /// limiter.set(FixedWindow::new(20, minute))?;
+    /// assert_eq!(limiter.available(), 12);
+    /// limiter.set(FixedWindow::new(5, minute))?;
+    /// assert_eq!(limiter.available(), 0);
+    /// # Ok::<(), flowgate::QuotaError>(())
+    /// ```
+    pub fn set(&self, algorithm: A) -> Result<(), QuotaError> {
+        let config = algorithm.config();
+        let plan = self.terms.layout.plan(&config)?;
+        self.terms.replace(plan, &config, |_, _| ());
+        Ok(())
+    }
+}
+
+impl<C: Clock> Limiter<LeakyBucket, C> {
+    /// Reads how full the bucket is. Changes nothing.
+    pub fn level(&self) -> Tokens {
+        self.level_at(self.clock.now_ns())
+    }
+
+    /// [`level`](Self::level) at `now_ns` on the limiter's clock.
+    pub fn level_at(&self, now_ns: u64) -> Tokens {
+        let snapshot = self.snapshot_at(now_ns);
+        snapshot.algorithm().quota().capacity().saturating_sub(snapshot.available())
+    }
+}
+
+impl<A: Algorithm, C: Clock> fmt::Debug for Limiter<A, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let snapshot = self.snapshot();
-        f.debug_struct("TokenBucket")
-            .field("quota", &snapshot.quota())
+        f.debug_struct("Limiter")
+            .field("algorithm", &snapshot.algorithm())
             .field("available", &snapshot.available())
             .field("debt", &snapshot.debt())
             .finish_non_exhaustive()
     }
-}
-
-pub(crate) fn make<C: Clock>(
-    room: &Room,
-    full: bool,
-    clock: C,
-) -> Result<TokenBucket<C>, QuotaError> {
-    let (terms, plan) = Terms::of_one(room)?;
-    let level = terms.layout.zero.wrapping_add(if full { plan.capacity_units } else { 0 });
-    let word = terms.layout.word_at(&plan, clock.now_ns(), level);
-    Ok(TokenBucket { word: CachePadded::new(Cell::new(word)), terms, clock })
 }

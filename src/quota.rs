@@ -203,6 +203,25 @@ fn times(unit: Duration, multiple: Tokens) -> Duration {
 
 impl Quota {
     /// Refuses what no limiter can keep, whatever else it is built with.
+    /// In five words: two amounts, a period, and between them the billionths of both amounts.
+    pub(crate) fn to_words(self) -> [u64; 5] {
+        let (tokens, capacity, period) = (self.tokens, self.capacity, self.period);
+        let billionths =
+            (u64::from(tokens.subsec_nanos()) << 32) | u64::from(capacity.subsec_nanos());
+        let nanos = u64::from(period.subsec_nanos());
+        [tokens.whole(), capacity.whole(), billionths, period.as_secs(), nanos]
+    }
+
+    pub(crate) fn from_words([tokens, capacity, billionths, secs, nanos]: [u64; 5]) -> Self {
+        let amount =
+            |whole, billionths| Tokens::new(whole).saturating_add(Tokens::decimal(billionths, 9));
+        Self {
+            tokens: amount(tokens, billionths >> 32),
+            capacity: amount(capacity, billionths & u64::from(u32::MAX)),
+            period: Duration::from_secs(secs).saturating_add(Duration::from_nanos(nanos)),
+        }
+    }
+
     pub(crate) fn check(&self) -> Result<(), QuotaError> {
         if self.tokens.is_zero() {
             return Err(QuotaError::ZeroRate);

@@ -1,11 +1,10 @@
 //! What words are read by: a layout, and the quota in force.
 
 use crate::algorithm::layout::units_floor;
-use crate::algorithm::{Layout, Plan, Rate, Room};
+use crate::algorithm::{Layout, Plan, Room, Rules};
 use crate::cell::Cell;
 use crate::error::QuotaError;
 use crate::primitive::give_way;
-use crate::quota::Quota;
 use crate::seqlock::Seqlock;
 use crate::tokens::Tokens;
 
@@ -16,7 +15,7 @@ use crate::tokens::Tokens;
 /// over. Whoever decides by a plan that is being overwritten finds so, and looks again: nobody waits for a
 /// writer, however long it stalls.
 #[derive(Debug)]
-pub(crate) struct Terms {
+pub(crate) struct Terms<R = Layout> {
     /// The highest stored level at which the bucket cannot fill up within the tick (see [`Plan::brim`]),
     /// with the mark of the plan it was worked out for. Apart from the plan so that the fast path reads
     /// one word, at a fixed place.
@@ -24,8 +23,8 @@ pub(crate) struct Terms {
     /// At least as fast as the plan that a word is to be read by: see [`Layout::lacks`].
     pace: Cell,
     plans: [Seqlock<5>; 2],
-    pub(crate) layout: Layout,
-    quotas: [Seqlock<5>; 2],
+    pub(crate) layout: R,
+    configs: [Seqlock<5>; 2],
     /// Which plan is in force, 0 or 1. Where a word names its plan, that one counts.
     current: Cell,
     /// Its turn is the right to change the quota.
@@ -49,21 +48,23 @@ impl Slot {
     }
 }
 
-impl Terms {
+impl Terms<Layout> {
     /// The terms of one bucket, and the plan it begins with. A word names its plan.
     pub(crate) fn of_one(room: &Room) -> Result<(Self, Plan), QuotaError> {
         let layout = Layout::choose(room)?;
         let plan = Plan::new(&layout, &room.quota)?;
         Ok((Self::new(layout, &plan, &room.quota), plan))
     }
+}
 
-    pub(crate) fn new(layout: Layout, plan: &Plan, quota: &Quota) -> Self {
+impl<R: Rules> Terms<R> {
+    pub(crate) fn new(layout: R, plan: &R::Plan, config: &R::Config) -> Self {
         Self {
-            brim: Cell::new(plan.brim(&layout)),
-            pace: Cell::new(plan.pace()),
-            plans: [Seqlock::new(plan_words(plan)), Seqlock::new([0; 5])],
+            brim: Cell::new(layout.brim(plan)),
+            pace: Cell::new(layout.pace(plan)),
+            plans: [Seqlock::new(R::plan_words(plan)), Seqlock::new([0; 5])],
             layout,
-            quotas: [Seqlock::new(quota_words(quota)), Seqlock::new([0; 5])],
+            configs: [Seqlock::new(R::config_words(config)), Seqlock::new([0; 5])],
             current: Cell::new(0),
             change: Seqlock::new([]),
         }
@@ -71,23 +72,29 @@ impl Terms {
 
     #[inline]
     pub(crate) fn units(&self, tokens: Tokens) -> u64 {
-        tokens.to_units_ceil(self.layout.units_per_token)
+        tokens.to_units_ceil(self.layout.units_per_token())
     }
 
     /// The level from which on a bucket holds `cost`.
     #[inline]
     pub(crate) fn wanted(&self, cost: Tokens) -> u64 {
-        self.layout.zero.saturating_add(self.units(cost))
+        self.layout.zero().saturating_add(self.units(cost))
     }
 
     /// What is less than a unit is left out: rounding never grants.
     pub(crate) fn units_floor(&self, tokens: Tokens) -> u64 {
-        u64::try_from(units_floor(tokens, self.layout.units_per_token)).unwrap_or(u64::MAX)
+        u64::try_from(units_floor(tokens, self.layout.units_per_token())).unwrap_or(u64::MAX)
     }
 
     #[inline]
     pub(crate) fn tokens(&self, units: u64) -> Tokens {
-        Tokens::from_units(units, self.layout.units_per_token)
+        Tokens::from_units(units, self.layout.units_per_token())
+    }
+
+    /// Whether a bucket of this plan holds `wanted` at some time.
+    #[inline]
+    pub(crate) fn may_ever_hold(&self, plan: &R::Plan, wanted: u64) -> bool {
+        wanted <= self.layout.zero().saturating_add(self.layout.capacity_units(plan))
     }
 
     #[inline]
@@ -105,11 +112,11 @@ impl Terms {
     /// Which plan `word` is to be read by. It was read with `Acquire`.
     #[inline]
     pub(crate) fn slot_for(&self, word: u64) -> Slot {
-        if !self.layout.mark_names_plan() {
+        if !self.layout.names_plan() {
             return self.current_slot();
         }
-        let mark = word & self.layout.mark_mask;
-        Slot::from_word(if crate::planted::read_by_the_first_plan() { 0 } else { mark })
+        let named = self.layout.named_by(word);
+        Slot::from_word(if crate::planted::read_by_the_first_plan() { 0 } else { named })
     }
 
     fn current_slot(&self) -> Slot {
@@ -118,21 +125,21 @@ impl Terms {
 
     /// The plan for `word`; `None` if it is being replaced, and so `word`, or the plan in force, has been.
     #[inline]
-    pub(crate) fn plan_for(&self, word: u64) -> Option<Plan> {
+    pub(crate) fn plan_for(&self, word: u64) -> Option<R::Plan> {
         self.plan_in(self.slot_for(word))
     }
 
     #[inline]
-    fn plan_in(&self, slot: Slot) -> Option<Plan> {
-        self.plans[slot as usize].try_read().map(plan_from_words)
+    fn plan_in(&self, slot: Slot) -> Option<R::Plan> {
+        self.plans[slot as usize].try_read().map(R::plan_from_words)
     }
 
-    pub(crate) fn quota_in(&self, slot: Slot) -> Option<Quota> {
-        self.quotas[slot as usize].try_read().map(quota_from_words)
+    pub(crate) fn config_in(&self, slot: Slot) -> Option<R::Config> {
+        self.configs[slot as usize].try_read().map(R::config_from_words)
     }
 
     /// The plan in force.
-    pub(crate) fn plan(&self) -> Plan {
+    pub(crate) fn plan(&self) -> R::Plan {
         loop {
             if let Some(plan) = self.plan_in(self.current_slot()) {
                 return plan;
@@ -141,11 +148,11 @@ impl Terms {
         }
     }
 
-    /// The quota in force.
-    pub(crate) fn quota(&self) -> Quota {
+    /// What the caller set, as it is in force.
+    pub(crate) fn config(&self) -> R::Config {
         loop {
-            if let Some(quota) = self.quota_in(self.current_slot()) {
-                return quota;
+            if let Some(config) = self.config_in(self.current_slot()) {
+                return config;
             }
             give_way();
         }
@@ -154,67 +161,32 @@ impl Terms {
     /// Changes the quota, and `change_over`, which is given the plans before and after, says so to the words:
     /// from then on they are to be read by the new one. The new plan's mark is `mark`, or, where words name
     /// their plan, the one of its place.
-    pub(crate) fn replace(&self, new: Plan, quota: &Quota, change_over: impl FnOnce(&Plan, &Plan)) {
+    pub(crate) fn replace(
+        &self,
+        new: R::Plan,
+        config: &R::Config,
+        change_over: impl FnOnce(&R::Plan, &R::Plan),
+    ) {
         let turn = self.change.turn();
         // Nobody else changes the quota now. The plan that is not in force is free to write.
         let old_slot = self.current_slot();
         let new_slot = old_slot.other();
-        let new = if self.layout.mark_names_plan() {
-            let mark = if new_slot == Slot::One { self.layout.mark_mask } else { 0 };
-            new.with_mark(mark, false)
-        } else {
-            new
-        };
+        let new = self.layout.in_slot(new, new_slot == Slot::One);
         let old = self.plan();
-        self.plans[new_slot as usize].turn().write(plan_words(&new));
-        self.quotas[new_slot as usize].turn().write(quota_words(quota));
+        self.plans[new_slot as usize].turn().write(R::plan_words(&new));
+        self.configs[new_slot as usize].turn().write(R::config_words(config));
         if !crate::planted::refuse_by_the_old_rate() {
-            self.pace.set(old.pace().max(new.pace()));
+            self.pace.set(self.layout.pace(&old).max(self.layout.pace(&new)));
         }
         change_over(&old, &new);
         self.current.publish(new_slot as u64);
         let brim_of = if crate::planted::keep_above_new_capacity() {
-            old.with_mark(new.mark, false)
+            self.layout.in_slot(old, new_slot == Slot::One)
         } else {
             new
         };
-        self.brim.set(brim_of.brim(&self.layout));
-        self.pace.publish(new.pace());
+        self.brim.set(self.layout.brim(&brim_of));
+        self.pace.publish(self.layout.pace(&new));
         drop(turn);
     }
-}
-
-/// Above every level's lowest bit, which the mark leaves free.
-const SHARES_MARK: u64 = 1;
-
-fn plan_words(plan: &Plan) -> [u64; 5] {
-    let mark = plan.mark | if plan.shares_mark { SHARES_MARK } else { 0 };
-    [plan.rate.whole, plan.rate.fraction, plan.capacity_units, plan.full_after_ns, mark]
-}
-
-#[inline]
-fn plan_from_words([whole, fraction, capacity_units, full_after_ns, mark]: [u64; 5]) -> Plan {
-    Plan {
-        rate: Rate { whole, fraction },
-        capacity_units,
-        full_after_ns,
-        mark: mark & !SHARES_MARK,
-        shares_mark: mark & SHARES_MARK != 0,
-    }
-}
-
-/// A quota in five words: two amounts, a period, and between them the billionths of both amounts.
-fn quota_words(quota: &Quota) -> [u64; 5] {
-    let (tokens, capacity, period) = (quota.tokens(), quota.capacity(), quota.period());
-    let billionths = (u64::from(tokens.subsec_nanos()) << 32) | u64::from(capacity.subsec_nanos());
-    [tokens.whole(), capacity.whole(), billionths, period.as_secs(), period.subsec_nanos().into()]
-}
-
-fn quota_from_words([tokens, capacity, billionths, secs, nanos]: [u64; 5]) -> Quota {
-    let amount =
-        |whole, billionths| Tokens::new(whole).saturating_add(Tokens::decimal(billionths, 9));
-    let nanos = core::time::Duration::from_nanos(nanos);
-    let period = core::time::Duration::from_secs(secs).saturating_add(nanos);
-    Quota::new(amount(tokens, billionths >> 32), period)
-        .burst(amount(capacity, billionths & u64::from(u32::MAX)))
 }

@@ -36,7 +36,6 @@ const TICKS_PER_FILL: u64 = 1024;
 pub(crate) const MARK_OF_TWO: u32 = 1;
 
 /// The bits of mark that tell apart the tiers of a keyed limiter.
-#[cfg(feature = "keyed")]
 pub(crate) const MARK_OF_MANY: u32 = 4;
 
 /// Room for this many times the quota, so that a live change seldom meets the layout's limits; and, where keys
@@ -68,7 +67,7 @@ const DEBT_HEADROOM: u64 = 8;
 ///
 /// Since none of this depends on the quota in force, a changed quota reads the same word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Layout {
+pub struct Layout {
     /// All but the stamp: 2^(`tick_shift` + 5) − 1.
     pub(crate) low_mask: u64,
     /// The bits of the mark, the highest of those.

@@ -3,10 +3,30 @@
 //! No atomics, no clock, no `std`. The unit of account is a *unit* (a decimal fraction of a token,
 //! chosen per limiter), the unit of time a nanosecond.
 
-pub(crate) mod layout;
-mod rate;
-mod token_bucket;
+// What the sealed, public trait `Algorithm` names must be public, here where nobody else can name it.
+#![allow(unreachable_pub)]
 
+mod fixed_window;
+mod gcra;
+mod instant;
+pub(crate) mod layout;
+mod leaky_bucket;
+mod leaky_queue;
+mod one_word;
+mod rate;
+mod rules;
+mod sliding_window;
+mod token_bucket;
+mod window;
+
+pub use fixed_window::FixedWindow;
+pub use gcra::Gcra;
 pub(crate) use layout::{Layout, Room};
+pub use leaky_bucket::LeakyBucket;
+pub use leaky_queue::LeakyQueue;
+pub(crate) use one_word::OneWord;
+pub use one_word::{Adjustable, Algorithm};
 pub(crate) use rate::{Rate, Wait};
-pub(crate) use token_bucket::{Plan, Reading};
+pub(crate) use rules::{Closeness, Rules};
+pub use sliding_window::SlidingWindow;
+pub(crate) use token_bucket::Plan;

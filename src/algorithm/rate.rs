@@ -13,7 +13,7 @@ use core::time::Duration;
 /// `G` is never computed whole: `G(v) − G(u)` is `floor((phase(u) + (v − u) × rate) / 2^64)`, where
 /// `phase(u)` is the fraction in `u × rate`, and that is one wrapping multiplication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rate {
+pub struct Rate {
     pub(crate) whole: u64,
     pub(crate) fraction: u64,
 }
@@ -103,7 +103,7 @@ impl Rate {
 /// When something will be so: kept as it was seen, and computed (one 128-bit division, about
 /// 30 ns) only if it is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Wait {
+pub struct Wait {
     pub(crate) rate: Rate,
     /// Where the units are counted from: the start of a tick, before or after `now_ns`.
     pub(crate) from_ns: u64,
@@ -113,6 +113,11 @@ pub(crate) struct Wait {
 }
 
 impl Wait {
+    /// A time that is known: in so many nanoseconds.
+    pub(crate) fn after(now_ns: u64, ns: u64) -> Self {
+        Self { rate: Rate { whole: 1, fraction: 0 }, from_ns: now_ns, units: ns, now_ns }
+    }
+
     pub(crate) fn nanos(&self) -> u64 {
         let until = self.rate.time_to_credit(self.from_ns, self.units);
         // Less than half the range apart, whichever comes first.

@@ -6,14 +6,14 @@
 use super::layout::{
     LONGEST_FILL_NS, Layout, SPARE_BITS, fill_ns, per_second, rate_ratio, units_floor,
 };
-use super::{Rate, Wait};
+use super::{Closeness, Rate, Rules, Wait};
 use crate::error::QuotaError;
 use crate::quota::Quota;
 use crate::tokens::Tokens;
 
 /// One quota, in a layout's units: all that a decision needs to know of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Plan {
+pub struct Plan {
     pub(crate) rate: Rate,
     pub(crate) capacity_units: u64,
     /// After this long even a bucket in its deepest debt is full.
@@ -128,7 +128,7 @@ pub(crate) enum Age {
 
 /// What a word says at some time.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Reading {
+pub struct Reading {
     /// The level now, not above the capacity, plus [`Layout::zero`].
     pub(crate) level: u64,
     pub(crate) now_ns: u64,
@@ -311,6 +311,166 @@ impl Layout {
         self.wait(plan, reading, self.zero.wrapping_add(plan.capacity_units))
     }
 }
+
+/// The token bucket in the words of all algorithms.
+impl Rules for Layout {
+    type Config = Quota;
+    type Plan = Plan;
+    type Reading = Reading;
+
+    fn plan(&self, quota: &Quota) -> Result<Plan, QuotaError> {
+        Plan::new(self, quota)
+    }
+
+    fn plan_words(plan: &Plan) -> [u64; 5] {
+        let mark = plan.mark | if plan.shares_mark { SHARES_MARK } else { 0 };
+        [plan.rate.whole, plan.rate.fraction, plan.capacity_units, plan.full_after_ns, mark]
+    }
+
+    #[inline]
+    fn plan_from_words([whole, fraction, capacity_units, full_after_ns, mark]: [u64; 5]) -> Plan {
+        Plan {
+            rate: Rate { whole, fraction },
+            capacity_units,
+            full_after_ns,
+            mark: mark & !SHARES_MARK,
+            shares_mark: mark & SHARES_MARK != 0,
+        }
+    }
+
+    fn config_words(quota: &Quota) -> [u64; 5] {
+        quota.to_words()
+    }
+
+    fn config_from_words(words: [u64; 5]) -> Quota {
+        Quota::from_words(words)
+    }
+
+    #[inline]
+    fn units_per_token(&self) -> u64 {
+        self.units_per_token
+    }
+
+    #[inline]
+    fn zero(&self) -> u64 {
+        self.zero
+    }
+
+    #[inline]
+    fn capacity_units(&self, plan: &Plan) -> u64 {
+        plan.capacity_units
+    }
+
+    #[inline]
+    fn is_gone(&self, word: u64) -> bool {
+        Self::is_gone(self, word)
+    }
+
+    fn fresh(&self, plan: &Plan, now_ns: u64) -> u64 {
+        self.word_at(plan, now_ns, self.zero.wrapping_add(plan.capacity_units))
+    }
+
+    #[inline]
+    fn read(&self, plan: &Plan, word: u64, now_ns: u64) -> Reading {
+        Self::read(self, plan, word, now_ns)
+    }
+
+    #[inline]
+    fn holds(&self, _plan: &Plan, reading: &Reading, wanted: u64) -> bool {
+        reading.level >= wanted
+    }
+
+    #[inline]
+    fn take(&self, plan: &Plan, reading: &Reading, wanted: u64) -> u64 {
+        let level = reading.level.wrapping_sub(wanted.wrapping_sub(self.zero));
+        self.store(plan, reading, level)
+    }
+
+    fn give(&self, plan: &Plan, reading: &Reading, units: u64) -> u64 {
+        let mut level = reading.level.saturating_add(units);
+        if !crate::planted::refund_above_capacity() {
+            // A level is never above the capacity.
+            level = level.min(self.zero.wrapping_add(plan.capacity_units));
+        }
+        self.store(plan, reading, level)
+    }
+
+    #[inline]
+    fn available(&self, _plan: &Plan, reading: &Reading) -> u64 {
+        reading.level.saturating_sub(self.zero)
+    }
+
+    /// From a time before the stored one a debt can look deeper than it ever is.
+    fn debt(&self, reading: &Reading) -> u64 {
+        self.zero.saturating_sub(reading.level).min(self.debt_units)
+    }
+
+    #[inline]
+    fn wait(&self, plan: &Plan, reading: &Reading, wanted: u64) -> Wait {
+        Self::wait(self, plan, reading, wanted)
+    }
+
+    #[inline]
+    fn wait_full(&self, plan: &Plan, reading: &Reading) -> Wait {
+        Self::wait_full(self, plan, reading)
+    }
+
+    #[inline]
+    fn closeness(&self, plan: &Plan, reading: &Reading, wanted: u64) -> Closeness {
+        let missing = wanted.wrapping_sub(reading.level);
+        if plan.rate.credits_in_a_microsecond(missing) {
+            Closeness::Hasty
+        } else if reading.ahead || missing <= plan.tick_units(self) {
+            Closeness::Near
+        } else {
+            Closeness::Far
+        }
+    }
+
+    #[inline]
+    fn names_plan(&self) -> bool {
+        self.mark_names_plan()
+    }
+
+    #[inline]
+    fn named_by(&self, word: u64) -> u64 {
+        word & self.mark_mask
+    }
+
+    fn in_slot(&self, plan: Plan, is_other: bool) -> Plan {
+        if !self.mark_names_plan() {
+            return plan;
+        }
+        plan.with_mark(if is_other { self.mark_mask } else { 0 }, false)
+    }
+
+    fn brim(&self, plan: &Plan) -> u64 {
+        plan.brim(self)
+    }
+
+    fn pace(&self, plan: &Plan) -> u64 {
+        plan.pace()
+    }
+
+    #[inline(always)]
+    fn take_in_place(&self, word: u64, now_ns: u64, wanted: u64, brim: u64) -> Option<u64> {
+        self.holds_in_place(word, now_ns, wanted, brim)
+            .then(|| word.wrapping_sub(wanted.wrapping_sub(self.zero)))
+    }
+
+    #[inline(always)]
+    fn may_hold_as_stored(&self, word: u64, wanted: u64) -> bool {
+        word & self.level_mask >= wanted
+    }
+
+    #[inline]
+    fn lacks(&self, word: u64, now_ns: u64, wanted: u64, pace: u64) -> bool {
+        Self::lacks(self, word, now_ns, wanted, pace)
+    }
+}
+
+/// Above every level's lowest bit, which the mark leaves free.
+const SHARES_MARK: u64 = 1;
 
 #[cfg(test)]
 mod tests {

@@ -71,6 +71,16 @@ impl SystemClock {
 }
 
 #[cfg(feature = "std")]
+impl SystemClock {
+    /// How long after 1970, by the system's time now, this clock showed zero: 0 if that was before 1970.
+    pub(crate) fn zero_at_unix_ns(&self) -> u64 {
+        let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let unix_ns = u64::try_from(since_1970.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX);
+        unix_ns.saturating_sub(self.now_ns())
+    }
+}
+
+#[cfg(feature = "std")]
 impl Default for SystemClock {
     fn default() -> Self {
         Self::new()

@@ -412,7 +412,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
     /// What a word says, by the limiter's own quota.
     pub(crate) fn read_word(&self, word: u64, now_ns: u64) -> Option<Snapshot> {
         let bucket = Bucket { terms: &self.terms, word: &Cell::new(word) };
-        bucket.read(now_ns).ok().map(|read| Snapshot::new(&self.terms, read))
+        bucket.read(now_ns).ok().map(Snapshot::new)
     }
 
     /// The keys of each part with their words, a part at a time.

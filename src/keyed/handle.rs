@@ -145,7 +145,7 @@ impl<C: Clock> Handle<C> {
         loop {
             // A bucket with a handle is never gone.
             if let Ok(read) = self.bucket().read(now_ns) {
-                return Snapshot::new(&self.terms, read);
+                return Snapshot::new(read);
             }
         }
     }

@@ -480,7 +480,7 @@ impl<K, C, H> Clone for KeyedLimiter<K, C, H> {
 impl<K, C, H> fmt::Debug for KeyedLimiter<K, C, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyedLimiter")
-            .field("quota", &self.buckets.terms.quota())
+            .field("quota", &self.buckets.terms.config())
             .field("keys", &self.buckets.room.keys())
             .finish_non_exhaustive()
     }

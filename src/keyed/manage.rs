@@ -99,7 +99,7 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, C, H> {
 
     /// The limiter's own quota, in force.
     pub fn quota(&self) -> Quota {
-        self.buckets.terms.quota()
+        self.buckets.terms.config()
     }
 
     /// The number of keys that are held. Some of them may be full, and about to be dropped.

@@ -196,7 +196,7 @@ impl<'a, K: Eq + Hash, C: Clock, H: BuildHasher + Clone> On<'a, K, C, H> {
 
     #[inline(always)]
     fn granted(&self, left: u64, now_ns: u64) -> Granted<'a> {
-        Granted::new(Grant { terms: self.terms, left, now_ns })
+        Granted::new(Grant { terms: &**self.terms, left, now_ns })
     }
 
     /// What a caller is told.
@@ -402,7 +402,7 @@ impl<'a, K: Eq + Hash, C: Clock, H: BuildHasher + Clone> On<'a, K, C, H> {
     {
         let terms = self.terms;
         let read = self.buckets().find(key, |word| Bucket { terms, word }.read(now_ns))?;
-        Some(Snapshot::new(terms, read))
+        Some(Snapshot::new(read))
     }
 
     /// See [`KeyedLimiter::handle`].
@@ -421,7 +421,7 @@ impl<'a, K: Eq + Hash, C: Clock, H: BuildHasher + Clone> On<'a, K, C, H> {
 
 impl<K, C, H> fmt::Debug for On<'_, K, C, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("On").field("quota", &self.terms.quota()).finish_non_exhaustive()
+        f.debug_struct("On").field("quota", &self.terms.config()).finish_non_exhaustive()
     }
 }
 

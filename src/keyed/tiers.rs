@@ -35,7 +35,7 @@ impl Tier {
     /// The quota in force.
     #[must_use]
     pub fn quota(&self) -> Quota {
-        self.terms.quota()
+        self.terms.config()
     }
 
     /// Changes rate and capacity for all keys at once, while other threads go on: in O(1), however many

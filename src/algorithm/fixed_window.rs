@@ -1,0 +1,93 @@
+//! A fixed window.
+
+use core::time::Duration;
+
+use super::window::{PerPeriod, Start, Windows};
+use super::{Adjustable, OneWord};
+use crate::error::QuotaError;
+use crate::tokens::Tokens;
+
+/// A fixed window: so many per minute, from minute to minute.
+///
+/// Windows begin at multiples of the period: of the time since 1970 (UTC), as the system told it when the
+/// limiter was made, or of the clock's own time on a clock that the caller brings. Or each begins with the
+/// [first call](Self::from_first_call) after the last one.
+///
+/// # Guarantee
+///
+/// At most `limit` per window; so in any time as long as a window at most **2 × limit** (all at the end of one
+/// window, and all at the beginning of the next), and in any time T at most limit × (⌊T / period⌋ + 2). A call with
+/// a time before the stored window, on a clock that stepped back, is denied until that window.
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use flowgate::{FixedWindow, Limiter, ManualClock};
+///
+/// let clock = ManualClock::new();
+/// let limiter = Limiter::with_clock(FixedWindow::new(100, Duration::from_secs(60)), &clock)?;
+/// clock.advance(Duration::from_secs(59));
+/// assert!(limiter.try_consume(100).is_ok());
+/// assert_eq!(limiter.try_consume(1).unwrap_err().retry_after(), Some(Duration::from_secs(1)));
+/// // Twice the limit in a second: that is what a fixed window lets through.
+/// clock.advance(Duration::from_secs(1));
+/// assert!(limiter.try_consume(100).is_ok());
+/// # Ok::<(), flowgate::QuotaError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FixedWindow {
+    per: PerPeriod,
+}
+
+impl FixedWindow {
+    /// Allows `limit` per window of `period`, at multiples of the period.
+    #[must_use]
+    pub fn new(limit: impl Into<Tokens>, period: Duration) -> Self {
+        let start = Start::Aligned { offset_ns: 0 };
+        Self { per: PerPeriod { limit: limit.into(), period, start } }
+    }
+
+    /// Starts a window with the first call after the one before is over, in place of at multiples of the period.
+    ///
+    /// A window is up to 1/64 longer than its period then, never shorter: its start is kept in ticks.
+    #[must_use]
+    pub fn from_first_call(mut self) -> Self {
+        self.per.start = Start::FirstCall;
+        self
+    }
+
+    /// The limit.
+    #[must_use]
+    pub const fn limit(&self) -> Tokens {
+        self.per.limit
+    }
+
+    /// The length of a window.
+    #[must_use]
+    pub const fn period(&self) -> Duration {
+        self.per.period
+    }
+}
+
+impl OneWord for FixedWindow {
+    type Rules = Windows;
+
+    fn rules(&self, _of_many: bool) -> Result<Windows, QuotaError> {
+        Windows::choose(&self.per, false)
+    }
+
+    fn config(&self) -> PerPeriod {
+        self.per
+    }
+
+    fn from_config(per: PerPeriod) -> Self {
+        Self { per }
+    }
+
+    fn since_1970(self, zero_at_unix_ns: u64) -> Self {
+        Self { per: self.per.since_1970(zero_at_unix_ns) }
+    }
+}
+
+impl Adjustable for FixedWindow {}

@@ -1,0 +1,75 @@
+//! GCRA, the generic cell rate algorithm.
+
+use super::instant::Instants;
+use super::{Adjustable, OneWord};
+use crate::error::QuotaError;
+use crate::quota::Quota;
+
+/// The generic cell rate algorithm: a token bucket that remembers one instant, when the next request would be
+/// due if all came at the quota's pace.
+///
+/// A request is allowed if that instant is at most a burst's time ahead; it then moves on by the request's
+/// share of the period. ITU-T I.371 defines it, as "virtual scheduling".
+///
+/// # Guarantee
+///
+/// In any window of time at most burst + rate × window, and no rounding on top: the time per token is rounded up to
+/// 1/16 ns, so that `Gcra` never grants what a [token bucket](crate::TokenBucket) of the same quota, filled exactly,
+/// would deny. Where a token takes whole sixteenths of a nanosecond both decide alike. Up to 16 million tokens a
+/// second the rate that is kept is less than a thousandth below the one asked for; above, that is refused.
+///
+/// # Examples
+///
+/// ```
+/// use core::time::Duration;
+/// use flowgate::{Gcra, Limiter, ManualClock, Quota};
+///
+/// let clock = ManualClock::new();
+/// let limiter = Limiter::with_clock(Gcra::new(Quota::per_second(10).burst(3)), &clock)?;
+/// assert_eq!((1..=5).filter(|_| limiter.is_allowed()).count(), 3);
+/// let denied = limiter.try_consume(1).unwrap_err();
+/// assert_eq!(denied.retry_after(), Some(Duration::from_millis(100)));
+/// # Ok::<(), flowgate::QuotaError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Gcra {
+    quota: Quota,
+}
+
+impl Gcra {
+    /// Allows what the quota allows.
+    #[must_use]
+    pub const fn new(quota: Quota) -> Self {
+        Self { quota }
+    }
+
+    /// The quota.
+    #[must_use]
+    pub const fn quota(&self) -> Quota {
+        self.quota
+    }
+}
+
+impl From<Quota> for Gcra {
+    fn from(quota: Quota) -> Self {
+        Self::new(quota)
+    }
+}
+
+impl OneWord for Gcra {
+    type Rules = Instants;
+
+    fn rules(&self, _of_many: bool) -> Result<Instants, QuotaError> {
+        Instants::choose(&self.quota, 0)
+    }
+
+    fn config(&self) -> Quota {
+        self.quota
+    }
+
+    fn from_config(quota: Quota) -> Self {
+        Self { quota }
+    }
+}
+
+impl Adjustable for Gcra {}

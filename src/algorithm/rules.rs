@@ -1,0 +1,137 @@
+//! What the algorithms on one word have in common.
+
+use core::fmt::Debug;
+
+use super::Wait;
+use crate::error::QuotaError;
+
+/// How words are read and changed, fixed when a limiter is built: pure transitions
+/// `(word, now, cost, plan) → new word | denial`.
+///
+/// A cost is given as the level that is *wanted*: the cost in units, above whatever pattern is level 0. A
+/// transition is a plan, a reading that was made by it, and what is done; the word that comes out is not
+/// larger than any layout of bits can hold.
+pub trait Rules: Copy + Debug + Send + Sync + 'static {
+    /// What a caller sets, and may change while words live.
+    type Config: Copy + Debug + Send + Sync;
+    /// The same, in units: all that a decision needs to know of it.
+    type Plan: Copy + Debug;
+    /// What a word says at some time, by some plan.
+    type Reading: Copy;
+
+    /// The plan of a configuration, if words have room for it.
+    fn plan(&self, config: &Self::Config) -> Result<Self::Plan, QuotaError>;
+
+    /// Plans and configurations as words that are read and written together.
+    fn plan_words(plan: &Self::Plan) -> [u64; 5];
+    fn plan_from_words(words: [u64; 5]) -> Self::Plan;
+    fn config_words(config: &Self::Config) -> [u64; 5];
+    fn config_from_words(words: [u64; 5]) -> Self::Config;
+
+    fn units_per_token(&self) -> u64;
+
+    /// The pattern of level 0, to be added to a cost.
+    #[inline]
+    fn zero(&self) -> u64 {
+        0
+    }
+
+    /// The most units that one call can take.
+    fn capacity_units(&self, plan: &Self::Plan) -> u64;
+
+    /// Whether a word holds no bucket.
+    fn is_gone(&self, word: u64) -> bool;
+
+    /// The word of a bucket from which nothing was taken.
+    fn fresh(&self, plan: &Self::Plan, now_ns: u64) -> u64;
+
+    fn read(&self, plan: &Self::Plan, word: u64, now_ns: u64) -> Self::Reading;
+
+    fn holds(&self, plan: &Self::Plan, reading: &Self::Reading, wanted: u64) -> bool;
+
+    /// The word after taking what it holds.
+    fn take(&self, plan: &Self::Plan, reading: &Self::Reading, wanted: u64) -> u64;
+
+    /// The word after giving back; the level ends at the capacity.
+    fn give(&self, plan: &Self::Plan, reading: &Self::Reading, units: u64) -> u64;
+
+    /// The units that one call could take.
+    fn available(&self, plan: &Self::Plan, reading: &Self::Reading) -> u64;
+
+    /// The units that must arrive before there are any.
+    fn debt(&self, _reading: &Self::Reading) -> u64 {
+        0
+    }
+
+    /// When `wanted`, which is not above the capacity, will be held.
+    fn wait(&self, plan: &Self::Plan, reading: &Self::Reading, wanted: u64) -> Wait;
+
+    /// When nothing will be left of what was taken.
+    fn wait_full(&self, plan: &Self::Plan, reading: &Self::Reading) -> Wait;
+
+    /// In how many nanoseconds what was taken last may go: at once, but from a queue.
+    fn departs_ns(&self, _plan: &Self::Plan, _reading: &Self::Reading) -> u64 {
+        0
+    }
+
+    /// How close a refusal was.
+    fn closeness(&self, plan: &Self::Plan, reading: &Self::Reading, wanted: u64) -> Closeness;
+
+    // The rest are short ways. Each has an answer that is always right, and slower.
+
+    /// Whether a word names the one of two plans that it is to be read by.
+    #[inline]
+    fn names_plan(&self) -> bool {
+        false
+    }
+
+    /// Which of two plans a word names.
+    #[inline]
+    fn named_by(&self, _word: u64) -> u64 {
+        0
+    }
+
+    /// The plan as the one of two.
+    fn in_slot(&self, plan: Self::Plan, _is_other: bool) -> Self::Plan {
+        plan
+    }
+
+    /// One word of a plan, for [`take_in_place`](Self::take_in_place).
+    fn brim(&self, _plan: &Self::Plan) -> u64 {
+        0
+    }
+
+    /// One word of a plan, for [`lacks`](Self::lacks).
+    fn pace(&self, _plan: &Self::Plan) -> u64 {
+        0
+    }
+
+    /// The word after taking, if that takes no more than a plan's brim to know.
+    #[inline]
+    fn take_in_place(&self, _word: u64, _now_ns: u64, _wanted: u64, _brim: u64) -> Option<u64> {
+        None
+    }
+
+    /// Whether a word may hold `wanted` whatever the time is.
+    #[inline]
+    fn may_hold_as_stored(&self, _word: u64, _wanted: u64) -> bool {
+        true
+    }
+
+    /// Whether a word surely does not hold `wanted` at `now_ns`, nor a moment later.
+    #[inline]
+    fn lacks(&self, _word: u64, _now_ns: u64, _wanted: u64, _pace: u64) -> bool {
+        false
+    }
+}
+
+/// How close a refusal was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closeness {
+    /// A moment later it would have been refused, too.
+    Far,
+    /// It may have been refused only because the word was changed after the time that was given.
+    Near,
+    /// A microsecond later it would have been granted.
+    Hasty,
+}

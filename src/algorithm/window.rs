@@ -1,0 +1,503 @@
+//! What is counted by windows of time: a fixed window, and two whose counts are weighed.
+//!
+//! The fixed window is the plain counter of, for instance, GitHub's hourly API limits. The sliding counter is the
+//! approximation that Cloudflare described in "How we built rate limiting capable of scaling to millions of
+//! domains" (2017): the window before counts for the part of it that a sliding window would still cover.
+
+use core::time::Duration;
+
+use super::layout::{LONGEST_IDLE_NS, units_floor};
+use super::{Closeness, Rules, Wait};
+use crate::error::QuotaError;
+use crate::tokens::Tokens;
+
+/// A limit per period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PerPeriod {
+    pub(crate) limit: Tokens,
+    pub(crate) period: Duration,
+    pub(crate) start: Start,
+}
+
+/// Where windows begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// At multiples of the period, counted from so long before the clock's zero.
+    Aligned { offset_ns: u64 },
+    /// With the first call that finds the window before over.
+    FirstCall,
+}
+
+/// How windows lie in a word, chosen when a limiter is built.
+///
+/// ```text
+///  63 ....................... | .............. | .............. | 0
+///  index of the window,       | count of the   | count          | 1
+///  modulo its width           | window before  |                |
+/// ```
+///
+/// * The **index** is the number of the window since the clock's zero, or, where a window starts with its first
+///   call, its start in ticks. More than half its range behind is ahead. The range is 18 years at least.
+/// * The **counts** are in units, below 2^`count_bits`. A fixed window has one.
+/// * The lowest bit is 0 in a word that holds no bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Windows {
+    period_ns: u64,
+    offset_ns: u64,
+    /// floor(2^64 / `period_ns`), so that a division is a multiplication.
+    reciprocal: u64,
+    count_bits: u32,
+    /// The tick of a window's start; `None` where windows are aligned.
+    tick_shift: Option<u32>,
+    /// Whether the window before counts, too.
+    weighs: bool,
+    units_per_token: u64,
+}
+
+/// A limit in units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowPlan {
+    limit_units: u64,
+}
+
+/// What a word says at some time.
+#[derive(Clone, Copy, Debug)]
+pub struct WindowReading {
+    now_ns: u64,
+    /// Since the present window's start.
+    elapsed_ns: u64,
+    /// Until the window of the word starts: it lies ahead, and nothing can be had.
+    until_ns: u64,
+    /// The index of the present window, or of the word's, in its place.
+    index: u64,
+    /// The counts of the present window and of the one before.
+    count: u64,
+    before: u64,
+}
+
+const ALIVE: u64 = 1;
+const ALIVE_BITS: u32 = 1;
+
+/// A window that starts with its first call does so at a tick, up to this part of it late.
+const TICKS_PER_PERIOD: u64 = 64;
+
+impl Windows {
+    /// The layout with the finest unit that has room for this limit, and, so that it can be raised later, for eight
+    /// times as much if possible.
+    pub(crate) fn choose(per: &PerPeriod, weighs: bool) -> Result<Self, QuotaError> {
+        per.check()?;
+        let period_ns = u64::try_from(per.period.as_nanos()).unwrap_or(u64::MAX);
+        let fits = |headroom: u128, places: u32| {
+            let units_per_token = 10_u64.checked_pow(places)?;
+            let units = units_floor(per.limit, units_per_token).checked_mul(headroom)?;
+            let count_bits = u128::BITS.saturating_sub(units.leading_zeros());
+            Self::fit(period_ns, per.start, weighs, count_bits, units_per_token)
+        };
+        for headroom in [8, 1] {
+            if let Some(windows) = (0..=9).rev().find_map(|places| fits(headroom, places)) {
+                return Ok(windows);
+            }
+        }
+        let most_bits =
+            (1..64).rev().find(|bits| Self::fit(period_ns, per.start, weighs, *bits, 1).is_some());
+        let largest = most_bits.map_or(0, |bits| (1_u64 << bits).wrapping_sub(1));
+        Err(QuotaError::CapacityTooLarge { tokens: per.limit, largest: Tokens::new(largest) })
+    }
+
+    fn fit(
+        period_ns: u64,
+        start: Start,
+        weighs: bool,
+        count_bits: u32,
+        units_per_token: u64,
+    ) -> Option<Self> {
+        let counts = if weighs { 2 } else { 1 };
+        let index_bits =
+            u64::BITS.checked_sub(ALIVE_BITS)?.checked_sub(count_bits.checked_mul(counts)?)?;
+        // The ticks, or windows, in half the range.
+        let half = 1_u128.checked_shl(index_bits.checked_sub(1)?)?;
+        let needed_ns = u128::from(LONGEST_IDLE_NS);
+        let (offset_ns, tick_shift) = match start {
+            Start::Aligned { offset_ns } => (offset_ns, None),
+            Start::FirstCall => {
+                let tick_shift = needed_ns.div_ceil(half).max(1).next_power_of_two().ilog2();
+                (0, Some(tick_shift))
+            }
+        };
+        let has_range = match tick_shift {
+            None => half.saturating_mul(period_ns.into()) >= needed_ns,
+            Some(shift) => (TICKS_PER_PERIOD << shift) <= period_ns,
+        };
+        let reciprocal = u64::try_from((1_u128 << 64).checked_div(period_ns.into())?).ok()?;
+        has_range.then_some(Self {
+            period_ns,
+            offset_ns,
+            reciprocal,
+            count_bits,
+            tick_shift,
+            weighs,
+            units_per_token,
+        })
+    }
+
+    /// The bits below the index.
+    #[inline]
+    fn index_shift(&self) -> u32 {
+        let counts = if self.weighs { self.count_bits.wrapping_mul(2) } else { self.count_bits };
+        counts.wrapping_add(ALIVE_BITS)
+    }
+
+    #[inline]
+    fn count_mask(&self) -> u64 {
+        (1_u64 << self.count_bits).wrapping_sub(1)
+    }
+
+    #[inline]
+    fn count(&self, word: u64) -> u64 {
+        (word >> ALIVE_BITS) & self.count_mask()
+    }
+
+    #[inline]
+    fn before(&self, word: u64) -> u64 {
+        if !self.weighs {
+            return 0;
+        }
+        (word >> (ALIVE_BITS.wrapping_add(self.count_bits))) & self.count_mask()
+    }
+
+    /// The number of the aligned window of `now_ns`, and what has passed of it.
+    #[inline]
+    fn window(&self, now_ns: u64) -> (u64, u64) {
+        let since_ns = now_ns.wrapping_add(self.offset_ns);
+        let product = u128::from(since_ns).wrapping_mul(self.reciprocal.into());
+        // The high half fits. It is the quotient or, the reciprocal being rounded down, one less.
+        #[allow(clippy::cast_possible_truncation)]
+        let index = (product >> 64) as u64;
+        let elapsed_ns = since_ns.wrapping_sub(index.wrapping_mul(self.period_ns));
+        if elapsed_ns < self.period_ns {
+            (index, elapsed_ns)
+        } else {
+            (index.wrapping_add(1), elapsed_ns.wrapping_sub(self.period_ns))
+        }
+    }
+
+    /// The word with a count added, in the window of a reading.
+    #[inline]
+    fn store(&self, reading: &WindowReading, count: u64) -> u64 {
+        let mut word = reading.index | (count << ALIVE_BITS) | ALIVE;
+        if self.weighs {
+            word |= reading.before << (ALIVE_BITS.wrapping_add(self.count_bits));
+        }
+        word
+    }
+
+    /// What of the window before still counts, rounded up.
+    #[inline]
+    fn weighed(&self, reading: &WindowReading) -> u64 {
+        if reading.before == 0 {
+            return 0;
+        }
+        let rest_ns = self.period_ns.wrapping_sub(reading.elapsed_ns);
+        let weighed = u128::from(reading.before).wrapping_mul(rest_ns.into());
+        // At most `before`.
+        let weighed = weighed.div_ceil(u128::from(self.period_ns).max(1));
+        u64::try_from(weighed).unwrap_or(u64::MAX)
+    }
+
+    fn used(&self, reading: &WindowReading) -> u64 {
+        reading.count.saturating_add(self.weighed(reading))
+    }
+
+    fn read_aligned(&self, word: u64, now_ns: u64) -> WindowReading {
+        let shift = self.index_shift();
+        let (number, elapsed_ns) = self.window(now_ns);
+        let index = number << shift;
+        let stored = word >> shift << shift;
+        // Modular, in the index's place: the top bit tells what is ahead.
+        let behind = index.wrapping_sub(stored);
+        let at = |index, count, before| WindowReading {
+            now_ns,
+            elapsed_ns,
+            until_ns: 0,
+            index,
+            count,
+            before,
+        };
+        if behind == 0 {
+            return at(index, self.count(word), self.before(word));
+        }
+        if behind > u64::MAX / 2 {
+            let ahead = behind.wrapping_neg() >> shift;
+            let until_ns = ahead.saturating_mul(self.period_ns).saturating_sub(elapsed_ns);
+            let ahead = at(stored, self.count(word), self.before(word));
+            return WindowReading { until_ns, elapsed_ns: 0, ..ahead };
+        }
+        let before = if behind >> shift == 1 && self.weighs { self.count(word) } else { 0 };
+        at(index, 0, before)
+    }
+
+    fn read_from_first(&self, word: u64, now_ns: u64, tick_shift: u32) -> WindowReading {
+        let shift = self.index_shift();
+        // A start is rounded up to a tick: a window never ends before its period has passed.
+        let tick_ns = 1_u64 << tick_shift;
+        let next_tick = now_ns.wrapping_add(tick_ns.wrapping_sub(1)) >> tick_shift;
+        let index = next_tick << shift;
+        let stored = word >> shift << shift;
+        let fresh =
+            WindowReading { now_ns, elapsed_ns: 0, until_ns: 0, index, count: 0, before: 0 };
+        if self.count(word) == 0 {
+            return fresh;
+        }
+        let behind = index.wrapping_sub(stored);
+        let stored_reading = WindowReading { index: stored, count: self.count(word), ..fresh };
+        if behind > u64::MAX / 2 {
+            let ahead = behind.wrapping_neg() >> shift;
+            let until_ns = (ahead << tick_shift)
+                .saturating_add((next_tick << tick_shift).wrapping_sub(now_ns));
+            return WindowReading { until_ns, ..stored_reading };
+        }
+        // From the start to the next tick, and back to now, which may be before the start by part of a tick.
+        let to_tick_ns = (behind >> shift) << tick_shift;
+        let part_ns = (next_tick << tick_shift).wrapping_sub(now_ns);
+        let elapsed_ns = to_tick_ns.saturating_sub(part_ns);
+        if elapsed_ns >= self.period_ns {
+            return fresh;
+        }
+        WindowReading { elapsed_ns, ..stored_reading }
+    }
+
+    /// Until this window is over.
+    fn rest_ns(&self, reading: &WindowReading) -> u64 {
+        reading.until_ns.saturating_add(self.period_ns.saturating_sub(reading.elapsed_ns))
+    }
+
+    /// After how much of a window its weight for `before` leaves room for `room` units: exactly.
+    fn until_weighs(&self, before: u64, room: u64) -> u64 {
+        if before <= room {
+            return 0;
+        }
+        // before × (period − elapsed) ≤ room × period
+        let rest = u128::from(room).wrapping_mul(self.period_ns.into()) / u128::from(before).max(1);
+        self.period_ns.saturating_sub(u64::try_from(rest).unwrap_or(u64::MAX))
+    }
+}
+
+impl PerPeriod {
+    /// The same, on a clock that showed zero so long after 1970.
+    pub(crate) fn since_1970(self, zero_at_unix_ns: u64) -> Self {
+        let Start::Aligned { offset_ns } = self.start else { return self };
+        let period_ns = u64::try_from(self.period.as_nanos()).unwrap_or(u64::MAX);
+        // A period of 0 is refused later.
+        let since_ns = zero_at_unix_ns.checked_rem(period_ns).unwrap_or(0);
+        Self { start: Start::Aligned { offset_ns: offset_ns.wrapping_add(since_ns) }, ..self }
+    }
+
+    fn check(&self) -> Result<(), QuotaError> {
+        if self.limit.is_zero() {
+            return Err(QuotaError::ZeroBurst);
+        }
+        if self.period.is_zero() {
+            return Err(QuotaError::ZeroPeriod);
+        }
+        if self.period > crate::limits::LONGEST_FILL {
+            return Err(QuotaError::PeriodTooLong { period: self.period });
+        }
+        Ok(())
+    }
+}
+
+impl Rules for Windows {
+    type Config = PerPeriod;
+    type Plan = WindowPlan;
+    type Reading = WindowReading;
+
+    /// The limit may change; where windows begin and end may not.
+    fn plan(&self, per: &PerPeriod) -> Result<WindowPlan, QuotaError> {
+        per.check()?;
+        if per.period.as_nanos() != self.period_ns.into() {
+            return Err(QuotaError::PeriodChanged {
+                period: per.period,
+                built: Duration::from_nanos(self.period_ns),
+            });
+        }
+        let largest = self.count_mask();
+        let limit_units = u64::try_from(units_floor(per.limit, self.units_per_token))
+            .ok()
+            .filter(|units| *units <= largest)
+            .ok_or_else(|| QuotaError::AboveBuilt {
+                field: "limit",
+                value: per.limit,
+                largest: Tokens::from_units(largest, self.units_per_token),
+            })?;
+        if limit_units == 0 {
+            return Err(QuotaError::ZeroBurst);
+        }
+        Ok(WindowPlan { limit_units })
+    }
+
+    fn plan_words(plan: &WindowPlan) -> [u64; 5] {
+        [plan.limit_units, 0, 0, 0, 0]
+    }
+
+    #[inline]
+    fn plan_from_words([limit_units, ..]: [u64; 5]) -> WindowPlan {
+        WindowPlan { limit_units }
+    }
+
+    fn config_words(per: &PerPeriod) -> [u64; 5] {
+        let billionths =
+            (u64::from(per.limit.subsec_nanos()) << 32) | u64::from(per.period.subsec_nanos());
+        let (is_aligned, offset_ns) = match per.start {
+            Start::Aligned { offset_ns } => (1, offset_ns),
+            Start::FirstCall => (0, 0),
+        };
+        [per.limit.whole(), per.period.as_secs(), billionths, is_aligned, offset_ns]
+    }
+
+    fn config_from_words([whole, secs, billionths, is_aligned, offset_ns]: [u64; 5]) -> PerPeriod {
+        let limit = Tokens::new(whole).saturating_add(Tokens::decimal(billionths >> 32, 9));
+        let nanos = Duration::from_nanos(billionths & u64::from(u32::MAX));
+        PerPeriod {
+            limit,
+            period: Duration::from_secs(secs).saturating_add(nanos),
+            start: if is_aligned == 0 { Start::FirstCall } else { Start::Aligned { offset_ns } },
+        }
+    }
+
+    #[inline]
+    fn units_per_token(&self) -> u64 {
+        self.units_per_token
+    }
+
+    #[inline]
+    fn capacity_units(&self, plan: &WindowPlan) -> u64 {
+        plan.limit_units
+    }
+
+    #[inline]
+    fn is_gone(&self, word: u64) -> bool {
+        word & ALIVE == 0
+    }
+
+    fn fresh(&self, _plan: &WindowPlan, now_ns: u64) -> u64 {
+        let empty = match self.tick_shift {
+            Some(tick_shift) => self.read_from_first(ALIVE, now_ns, tick_shift),
+            None => WindowReading {
+                now_ns,
+                elapsed_ns: 0,
+                until_ns: 0,
+                index: self.window(now_ns).0 << self.index_shift(),
+                count: 0,
+                before: 0,
+            },
+        };
+        self.store(&empty, 0)
+    }
+
+    #[inline]
+    fn read(&self, _plan: &WindowPlan, word: u64, now_ns: u64) -> WindowReading {
+        match self.tick_shift {
+            Some(tick_shift) => self.read_from_first(word, now_ns, tick_shift),
+            None => self.read_aligned(word, now_ns),
+        }
+    }
+
+    #[inline]
+    fn holds(&self, plan: &WindowPlan, reading: &WindowReading, wanted: u64) -> bool {
+        let Some(room) = plan.limit_units.checked_sub(reading.count) else { return false };
+        let Some(room) = room.checked_sub(wanted) else { return false };
+        if reading.until_ns > 0 {
+            return false;
+        }
+        let rest_ns = self.period_ns.wrapping_sub(reading.elapsed_ns);
+        u128::from(reading.before).wrapping_mul(rest_ns.into())
+            <= u128::from(room).wrapping_mul(self.period_ns.into())
+    }
+
+    #[inline]
+    fn take(&self, _plan: &WindowPlan, reading: &WindowReading, wanted: u64) -> u64 {
+        // At most the limit, which a count has room for.
+        self.store(reading, reading.count.wrapping_add(wanted))
+    }
+
+    /// What was counted in a window that is over is not given back.
+    fn give(&self, _plan: &WindowPlan, reading: &WindowReading, units: u64) -> u64 {
+        self.store(reading, reading.count.saturating_sub(units))
+    }
+
+    fn available(&self, plan: &WindowPlan, reading: &WindowReading) -> u64 {
+        if reading.until_ns > 0 {
+            return 0;
+        }
+        plan.limit_units.saturating_sub(self.used(reading))
+    }
+
+    fn wait(&self, plan: &WindowPlan, reading: &WindowReading, wanted: u64) -> Wait {
+        let after = |ns| Wait::after(reading.now_ns, ns);
+        // In this window, when the weight of the one before has gone down; else in the next one, where this one's
+        // count is what weighs.
+        let room = plan.limit_units.saturating_sub(reading.count);
+        if let Some(room) = room.checked_sub(wanted) {
+            let elapsed_ns = self.until_weighs(reading.before, room);
+            return after(
+                reading.until_ns.saturating_add(elapsed_ns.saturating_sub(reading.elapsed_ns)),
+            );
+        }
+        let rest_ns = self.rest_ns(reading);
+        if !self.weighs {
+            return after(rest_ns);
+        }
+        let room = plan.limit_units.saturating_sub(wanted);
+        after(rest_ns.saturating_add(self.until_weighs(reading.count, room)))
+    }
+
+    fn wait_full(&self, _plan: &WindowPlan, reading: &WindowReading) -> Wait {
+        let ns = if reading.count > 0 && self.weighs {
+            self.rest_ns(reading).saturating_add(self.period_ns)
+        } else if reading.count > 0 || reading.before > 0 {
+            self.rest_ns(reading)
+        } else {
+            0
+        };
+        Wait::after(reading.now_ns, ns)
+    }
+
+    #[inline]
+    fn closeness(&self, plan: &WindowPlan, reading: &WindowReading, wanted: u64) -> Closeness {
+        let wait_ns = self.wait(plan, reading, wanted).nanos();
+        if reading.until_ns > 0 || wait_ns < 1 << 10 {
+            Closeness::Hasty
+        } else if wait_ns < self.period_ns {
+            Closeness::Near
+        } else {
+            Closeness::Far
+        }
+    }
+
+    fn brim(&self, plan: &WindowPlan) -> u64 {
+        plan.limit_units
+    }
+
+    /// In the window of the word, if that is an aligned one.
+    #[inline(always)]
+    fn take_in_place(&self, word: u64, now_ns: u64, wanted: u64, limit_units: u64) -> Option<u64> {
+        if self.tick_shift.is_some() || word & ALIVE == 0 {
+            return None;
+        }
+        let (number, elapsed_ns) = self.window(now_ns);
+        let shift = self.index_shift();
+        if (number << shift) ^ (word >> shift << shift) != 0 {
+            return None;
+        }
+        let room = limit_units.checked_sub(self.count(word))?.checked_sub(wanted)?;
+        if self.weighs {
+            let rest_ns = self.period_ns.wrapping_sub(elapsed_ns);
+            let weighed = u128::from(self.before(word)).wrapping_mul(rest_ns.into());
+            if weighed > u128::from(room).wrapping_mul(self.period_ns.into()) {
+                return None;
+            }
+        }
+        // At most the limit, which a count has room for.
+        Some(word.wrapping_add(wanted << ALIVE_BITS))
+    }
+}
