@@ -19,7 +19,7 @@ const USERS: [(&str, &str, usize); 4] = [
     ("dora@gold", "gold, and greedy", 12),
 ];
 
-type Users = KeyedLimiter<String, ManualClock>;
+type Users = KeyedLimiter<String, Quota, ManualClock>;
 
 /// What became of a user's calls in one step.
 #[derive(Clone, Copy, Default)]

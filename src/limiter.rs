@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
-use crate::algorithm::{Adjustable, Algorithm, LeakyBucket, Rules};
+use crate::algorithm::{Adjustable, Algorithm, Extras, LeakyBucket, Rules};
 use crate::answer::{Granted, Snapshot};
 use crate::bucket::Bucket;
 use crate::cell::Cell;
@@ -87,7 +87,7 @@ impl<A: Algorithm, C: Clock> Limiter<A, C> {
     /// # Ok::<(), flowgate::QuotaError>(())
     /// ```
     pub fn with_clock(algorithm: A, clock: C) -> Result<Self, QuotaError> {
-        let rules = algorithm.rules(false)?;
+        let rules = algorithm.rules(&Extras::default())?;
         let config = algorithm.config();
         let plan = rules.plan(&config)?;
         let word = rules.fresh(&plan, clock.now_ns());
@@ -264,7 +264,7 @@ impl<A: Algorithm, C: Clock> Limiter<A, C> {
     /// Gives `cost` tokens back, up to the capacity.
     ///
     /// Meant for tokens that were taken and not used. What does not fit is lost: the bucket would
-    /// have been full, so it was never owed. Less than a [`unit`](Resolution::unit) is not given back.
+    /// have been full, so it was never owed. Less than a [`unit`](crate::Resolution::unit) is not given back.
     ///
     /// # Examples
     ///

@@ -24,11 +24,11 @@ use crate::tokens::Tokens;
 ///
 /// * **Never over.** In every window of time, whatever the threads and the clock do, what is granted less
 ///   what is refunded is at most capacity + rate × window + two units, where a unit is
-///   [`Resolution::unit`], as a rule less than a ten-thousandth of the capacity.
+///   [`Resolution::unit`](crate::Resolution::unit), as a rule less than a ten-thousandth of the capacity.
 /// * **Never lost.** However often it is polled, the credit over any time is within one unit of rate ×
 ///   time, less what arrives while the bucket is full.
 /// * **Tight waits.** If nobody else takes tokens, a call made after exactly
-///   [`retry_after`](Denied::retry_after) succeeds and one a nanosecond earlier does not.
+///   [`retry_after`](crate::Denied::retry_after) succeeds and one a nanosecond earlier does not.
 /// * **Denials write nothing**: they are loads, so that a flood of them scales with cores.
 /// * No lock, no allocation and no system call on any path but construction.
 ///

@@ -22,7 +22,7 @@ where
     KeyedLimiter::<K>::builder(quota.parse().unwrap())
 }
 
-fn limiter(quota: &str) -> KeyedLimiter<u64, ManualClock> {
+fn limiter(quota: &str) -> KeyedLimiter<u64, Quota, ManualClock> {
     builder(quota).build_with_clock(ManualClock::new()).unwrap()
 }
 
@@ -74,7 +74,7 @@ fn a_cap_of_zero_never_means_not_enforced() {
 #[test]
 fn no_lock_is_held_while_the_callers_code_runs() {
     struct Meddling {
-        limiter: OnceLock<KeyedLimiter<u64, Arc<Meddling>>>,
+        limiter: OnceLock<KeyedLimiter<u64, Quota, Arc<Meddling>>>,
         calls: AtomicU64,
     }
     impl Clock for Meddling {
@@ -134,7 +134,8 @@ impl Clone for Name {
 #[test]
 fn a_hit_copies_no_key_and_a_miss_copies_it_once() {
     let limiter =
-        KeyedLimiter::<Name, _>::with_clock("9/s".parse().unwrap(), ManualClock::new()).unwrap();
+        KeyedLimiter::<Name, _, _>::with_clock("9/s".parse::<Quota>().unwrap(), ManualClock::new())
+            .unwrap();
     let alice = Name("alice".into());
     assert!(limiter.is_allowed(&alice));
     assert_eq!(COPIES.get(), 1);
@@ -149,7 +150,10 @@ fn a_hit_copies_no_key_and_a_miss_copies_it_once() {
 
 #[test]
 fn keys_are_found_by_any_borrowed_form() {
-    let limiter = KeyedLimiter::<String, _>::with_clock("2/s".parse().unwrap(), ManualClock::new());
+    let limiter = KeyedLimiter::<String, _, _>::with_clock(
+        "2/s".parse::<Quota>().unwrap(),
+        ManualClock::new(),
+    );
     let limiter = limiter.unwrap();
     assert!(limiter.is_allowed("alice"));
     assert!(limiter.is_allowed(&String::from("alice")));

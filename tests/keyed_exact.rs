@@ -19,7 +19,7 @@ use proptest::prelude::*;
 const CASES: u32 = 1_500;
 const KEYS: u8 = 6;
 
-type Limiter = KeyedLimiter<u8, ManualClock, Apart>;
+type Limiter = KeyedLimiter<u8, Quota, ManualClock, Apart>;
 
 /// A hash that puts each key into a part of its own, so that none is swept with another.
 #[derive(Clone, Copy, Default)]
@@ -135,7 +135,7 @@ struct Bench {
     /// The quota that bounds all.
     quota: Quota,
     exact: HashMap<u8, Exact>,
-    handles: HashMap<u8, Handle<ManualClock>>,
+    handles: HashMap<u8, Handle<Quota, ManualClock>>,
     swept_ns: HashMap<u8, u64>,
     unit: BigInt,
 }

@@ -83,7 +83,7 @@ fn the_page_names_what_holds_with_keys() {
         let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
         let [quota, unit, tick, capacity, debt] = cells[..] else { panic!("{line}") };
         let quota = quota.trim_start_matches("keyed ").trim_matches('`').parse().unwrap();
-        let limiter = KeyedLimiter::<u64, _>::with_clock(quota, ManualClock::new()).unwrap();
+        let limiter = KeyedLimiter::<u64, _, _>::with_clock(quota, ManualClock::new()).unwrap();
         let resolution = limiter.resolution();
         assert_eq!(resolution.unit().to_string(), unit, "{line}");
         assert_eq!(format!("{:?}", resolution.tick()), tick, "{line}");

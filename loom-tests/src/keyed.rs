@@ -20,7 +20,7 @@ const OTHER: u64 = 2;
 
 // Not the default hash, whose keys are drawn anew in every run: loom asks that all runs are alike.
 type SameHash = BuildHasherDefault<DefaultHasher>;
-type Users = KeyedLimiter<u64, ManualClock, SameHash>;
+type Users = KeyedLimiter<u64, Quota, ManualClock, SameHash>;
 
 /// The two maps that a limiter may have.
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::window::{PerPeriod, Start, Windows};
-use super::{Adjustable, OneWord};
+use super::{Adjustable, Algorithm, Extras, OneWord};
 use crate::error::QuotaError;
 use crate::tokens::Tokens;
 
@@ -73,7 +73,7 @@ impl FixedWindow {
 impl OneWord for FixedWindow {
     type Rules = Windows;
 
-    fn rules(&self, _of_many: bool) -> Result<Windows, QuotaError> {
+    fn rules(&self, _extras: &Extras) -> Result<Windows, QuotaError> {
         Windows::choose(&self.per, false)
     }
 
@@ -90,4 +90,5 @@ impl OneWord for FixedWindow {
     }
 }
 
+impl Algorithm for FixedWindow {}
 impl Adjustable for FixedWindow {}

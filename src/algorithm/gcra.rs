@@ -1,7 +1,7 @@
 //! GCRA, the generic cell rate algorithm.
 
 use super::instant::Instants;
-use super::{Adjustable, OneWord};
+use super::{Adjustable, Algorithm, Extras, OneWord};
 use crate::error::QuotaError;
 use crate::quota::Quota;
 
@@ -59,7 +59,7 @@ impl From<Quota> for Gcra {
 impl OneWord for Gcra {
     type Rules = Instants;
 
-    fn rules(&self, _of_many: bool) -> Result<Instants, QuotaError> {
+    fn rules(&self, _extras: &Extras) -> Result<Instants, QuotaError> {
         Instants::choose(&self.quota, 0)
     }
 
@@ -72,4 +72,5 @@ impl OneWord for Gcra {
     }
 }
 
+impl Algorithm for Gcra {}
 impl Adjustable for Gcra {}

@@ -277,5 +277,27 @@ impl Rules for Instants {
     }
 }
 
+/// Whatever the burst, an instant that has passed is forgotten.
+#[cfg(feature = "keyed")]
+impl super::ManyRules for Instants {
+    type Marks = ();
+
+    fn is_full(&self, _plan: &InstantPlan, word: u64, now_ns: u64) -> bool {
+        Self::ahead(word, now_ns) == 0
+    }
+
+    fn away_word(&self) -> u64 {
+        ALIVE << 1
+    }
+
+    fn unshared_word(&self, now_ns: u64) -> u64 {
+        Self::word(now_ns, 0)
+    }
+
+    fn wait_to_fill(&self, plan: &InstantPlan, now_ns: u64) -> Wait {
+        Wait::after(now_ns, nanos_of(plan.tolerance))
+    }
+}
+
 /// Up to here an interval is rounded by less than a thousandth, whatever it is.
 pub(crate) const HIGHEST_RATE_PER_SECOND: u64 = 16_000_000;

@@ -1,7 +1,7 @@
 //! The leaky bucket as a meter.
 
 use super::instant::Instants;
-use super::{Adjustable, OneWord};
+use super::{Adjustable, Algorithm, Extras, OneWord};
 use crate::error::QuotaError;
 use crate::quota::Quota;
 
@@ -60,7 +60,7 @@ impl From<Quota> for LeakyBucket {
 impl OneWord for LeakyBucket {
     type Rules = Instants;
 
-    fn rules(&self, _of_many: bool) -> Result<Instants, QuotaError> {
+    fn rules(&self, _extras: &Extras) -> Result<Instants, QuotaError> {
         Instants::choose(&self.quota, 0)
     }
 
@@ -73,4 +73,5 @@ impl OneWord for LeakyBucket {
     }
 }
 
+impl Algorithm for LeakyBucket {}
 impl Adjustable for LeakyBucket {}

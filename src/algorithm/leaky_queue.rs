@@ -1,7 +1,7 @@
 //! The leaky bucket as a queue.
 
 use super::instant::Instants;
-use super::{Adjustable, OneWord};
+use super::{Adjustable, Algorithm, Extras, OneWord};
 use crate::error::QuotaError;
 use crate::quota::Quota;
 
@@ -62,7 +62,7 @@ impl From<Quota> for LeakyQueue {
 impl OneWord for LeakyQueue {
     type Rules = Instants;
 
-    fn rules(&self, _of_many: bool) -> Result<Instants, QuotaError> {
+    fn rules(&self, _extras: &Extras) -> Result<Instants, QuotaError> {
         Instants::choose(&self.quota, 1)
     }
 
@@ -75,4 +75,5 @@ impl OneWord for LeakyQueue {
     }
 }
 
+impl Algorithm for LeakyQueue {}
 impl Adjustable for LeakyQueue {}

@@ -24,9 +24,11 @@ pub use gcra::Gcra;
 pub(crate) use layout::{Layout, Room};
 pub use leaky_bucket::LeakyBucket;
 pub use leaky_queue::LeakyQueue;
-pub(crate) use one_word::OneWord;
 pub use one_word::{Adjustable, Algorithm};
+pub(crate) use one_word::{Extras, OneWord};
 pub(crate) use rate::{Rate, Wait};
+#[cfg(feature = "keyed")]
+pub(crate) use rules::ManyRules;
 pub(crate) use rules::{Closeness, Rules};
 pub use sliding_window::SlidingWindow;
 pub(crate) use token_bucket::Plan;

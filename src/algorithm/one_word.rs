@@ -6,6 +6,7 @@ use super::layout::{MARK_OF_MANY, MARK_OF_TWO};
 use super::{Layout, Room, Rules};
 use crate::error::QuotaError;
 use crate::quota::Quota;
+use crate::tokens::Tokens;
 
 /// How a limiter decides: [`Quota`], which is the token bucket, and its siblings.
 ///
@@ -20,20 +21,30 @@ use crate::quota::Quota;
 ///
 /// `docs/choosing.md` says when to take which. The trait is sealed: an algorithm is part of this crate, with its
 /// proof. All of them keep their state in one word, and are run by the same compare-and-swap loop.
-#[allow(private_bounds)]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not one of flowgate's algorithms",
+    note = "algorithms are `Quota` (the token bucket), `Gcra`, `LeakyBucket`, `LeakyQueue`, `FixedWindow` and `SlidingWindow`"
+)]
 pub trait Algorithm: OneWord {}
 
-impl<A: OneWord> Algorithm for A {}
+impl Algorithm for Quota {}
 
-/// An [`Algorithm`] that decides about any word by the numbers in force: so one of them can change by itself.
+/// An [`Algorithm`] that decides about any word by the numbers in force: so its limit, or its burst, can change by
+/// itself, through [`Limiter::set`](crate::Limiter::set).
+///
+/// All but [`Quota`], whose rate and burst change together, through
+/// [`set_quota`](crate::TokenBucket::set_quota).
 pub trait Adjustable: Algorithm {}
 
 /// Seals [`Algorithm`].
 pub trait OneWord: Copy + Debug + Send + Sync + 'static {
+    #[cfg(not(feature = "keyed"))]
     type Rules: Rules;
+    #[cfg(feature = "keyed")]
+    type Rules: Rules + super::ManyRules;
 
-    /// How its words lie, for one bucket or for many that share their plans.
-    fn rules(&self, of_many: bool) -> Result<Self::Rules, QuotaError>;
+    /// How its words lie.
+    fn rules(&self, extras: &Extras) -> Result<Self::Rules, QuotaError>;
 
     fn config(&self) -> <Self::Rules as Rules>::Config;
 
@@ -46,12 +57,24 @@ pub trait OneWord: Copy + Debug + Send + Sync + 'static {
     }
 }
 
+/// What words must have room for besides an algorithm's own numbers: all of it is about token buckets.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extras {
+    /// The largest quota of its life, if the caller knows; otherwise some headroom is left.
+    pub(crate) largest: Option<Quota>,
+    pub(crate) debt: Option<Tokens>,
+    pub(crate) places: Option<u32>,
+    /// Many words share their plans.
+    pub(crate) of_many: bool,
+}
+
 impl OneWord for Quota {
     type Rules = Layout;
 
-    fn rules(&self, of_many: bool) -> Result<Layout, QuotaError> {
+    fn rules(&self, extras: &Extras) -> Result<Layout, QuotaError> {
+        let Extras { largest, debt, places, of_many } = *extras;
         let mark_bits = if of_many { MARK_OF_MANY } else { MARK_OF_TWO };
-        Layout::choose(&Room { quota: *self, largest: None, debt: None, places: None, mark_bits })
+        Layout::choose(&Room { quota: *self, largest, debt, places, mark_bits })
     }
 
     fn config(&self) -> Quota {

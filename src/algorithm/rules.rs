@@ -125,6 +125,55 @@ pub trait Rules: Copy + Debug + Send + Sync + 'static {
     }
 }
 
+/// What a map of many words needs of them besides.
+#[cfg(feature = "keyed")]
+pub trait ManyRules: Rules {
+    /// What is remembered of plans beside themselves.
+    type Marks: Default + Send;
+
+    /// The plan of one more configuration, whose words the others' plans will read, too.
+    fn admit(
+        &self,
+        _marks: &mut Self::Marks,
+        _others: &[Self::Plan],
+        config: &Self::Config,
+    ) -> Result<Self::Plan, QuotaError> {
+        self.plan(config)
+    }
+
+    /// Whether a bucket that is full by `plan` is full by `other`, too.
+    fn outlasts(&self, _plan: &Self::Plan, _other: &Self::Plan) -> bool {
+        true
+    }
+
+    /// A plan by which no bucket is full that is not full by both.
+    fn slower_than_both(&self, plan: &Self::Plan, _other: &Self::Plan) -> Self::Plan {
+        *plan
+    }
+
+    /// Whether a bucket is as good as new by `plan`, and nobody can have taken from it at a later time.
+    fn is_full(&self, plan: &Self::Plan, word: u64, now_ns: u64) -> bool;
+
+    /// A word that holds no bucket, and is not 0.
+    fn away_word(&self) -> u64;
+
+    /// A word that is full by every plan, for buckets that keys may share.
+    fn unshared_word(&self, now_ns: u64) -> u64;
+
+    /// Whether it is one no longer.
+    fn is_shared(&self, _word: u64) -> bool {
+        true
+    }
+
+    /// The word of a new key that is as full as the bucket that it may have shared.
+    fn like_shared(&self, _plan: &Self::Plan, word: u64, _now_ns: u64) -> u64 {
+        word
+    }
+
+    /// In what time an empty bucket fills.
+    fn wait_to_fill(&self, plan: &Self::Plan, now_ns: u64) -> Wait;
+}
+
 /// How close a refusal was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closeness {

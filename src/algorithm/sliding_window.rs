@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::window::{PerPeriod, Start, Windows};
-use super::{Adjustable, OneWord};
+use super::{Adjustable, Algorithm, Extras, OneWord};
 use crate::error::QuotaError;
 use crate::tokens::Tokens;
 
@@ -64,7 +64,7 @@ impl SlidingWindow {
 impl OneWord for SlidingWindow {
     type Rules = Windows;
 
-    fn rules(&self, _of_many: bool) -> Result<Windows, QuotaError> {
+    fn rules(&self, _extras: &Extras) -> Result<Windows, QuotaError> {
         Windows::choose(&self.per, true)
     }
 
@@ -81,4 +81,5 @@ impl OneWord for SlidingWindow {
     }
 }
 
+impl Algorithm for SlidingWindow {}
 impl Adjustable for SlidingWindow {}

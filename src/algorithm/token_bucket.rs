@@ -74,27 +74,6 @@ impl Plan {
         Self { mark, shares_mark, ..self }
     }
 
-    /// Whether a bucket that is full by this plan is full by the other, whatever the rounding: at another rate, credit may
-    /// be a unit less.
-    #[cfg(feature = "keyed")]
-    pub(crate) fn outlasts(&self, other: &Self) -> bool {
-        if self.rate == other.rate {
-            return self.capacity_units >= other.capacity_units;
-        }
-        self.rate.raw() < other.rate.raw()
-            && self.capacity_units >= other.capacity_units.saturating_add(2)
-    }
-
-    /// A plan by which no bucket is full that is not full by both.
-    #[cfg(feature = "keyed")]
-    pub(crate) fn slower_than_both(&self, other: &Self) -> Self {
-        let slower = if self.rate.raw() <= other.rate.raw() { self } else { other };
-        let capacity_units = self.capacity_units.max(other.capacity_units).saturating_add(2);
-        // By its own rate it may take longer than a stamp can tell; then it is never full, and the key stays.
-        let full_after_ns = u64::MAX;
-        Self { capacity_units, full_after_ns, ..*slower }
-    }
-
     /// The rate in 2^-32 units per nanosecond, rounded up: see [`Layout::lacks`].
     pub(crate) fn pace(&self) -> u64 {
         let pace = self.rate.raw().div_ceil(1 << 32);
@@ -206,13 +185,6 @@ impl Layout {
         level.saturating_sub(u64::from(plan.rate.is_amid_a_unit(stored_from_ns)))
     }
 
-    /// Whether a bucket is full by `plan`, and nobody can have taken from it at a later time.
-    #[cfg(feature = "keyed")]
-    pub(crate) fn is_full(&self, plan: &Plan, word: u64, now_ns: u64) -> bool {
-        let reading = self.read(plan, word, now_ns);
-        !reading.ahead && reading.level >= self.zero.wrapping_add(plan.capacity_units)
-    }
-
     /// A word that by every plan is at most as full as either: the lower level, from the later time on.
     #[cfg(feature = "keyed")]
     pub(crate) fn lower_of(&self, one: u64, other: u64) -> u64 {
@@ -220,12 +192,6 @@ impl Layout {
         let other_is_later = other_stamp.wrapping_sub(one_stamp) <= u64::MAX / 2;
         let stamp = if other_is_later { other_stamp } else { one_stamp };
         stamp | self.mark_mask | (one & self.level_mask).min(other & self.level_mask)
-    }
-
-    /// A word that is full by every plan, and was written by none, from the start of `now_ns`'s tick on.
-    #[cfg(feature = "keyed")]
-    pub(crate) fn fresh_word(&self, now_ns: u64) -> u64 {
-        self.stamp(now_ns) | self.zero.wrapping_add(self.largest_capacity_units)
     }
 
     /// The word with a new level at the time of a reading, written by the plan of the reading.
@@ -468,6 +434,9 @@ impl Rules for Layout {
         Self::lacks(self, word, now_ns, wanted, pace)
     }
 }
+
+#[cfg(feature = "keyed")]
+mod many;
 
 /// Above every level's lowest bit, which the mark leaves free.
 const SHARES_MARK: u64 = 1;

@@ -208,6 +208,22 @@ impl Windows {
         reading.count.saturating_add(self.weighed(reading))
     }
 
+    /// The word of the window of `now_ns`, in which nothing is counted.
+    fn empty(&self, now_ns: u64) -> u64 {
+        let empty = match self.tick_shift {
+            Some(tick_shift) => self.read_from_first(ALIVE, now_ns, tick_shift),
+            None => WindowReading {
+                now_ns,
+                elapsed_ns: 0,
+                until_ns: 0,
+                index: self.window(now_ns).0 << self.index_shift(),
+                count: 0,
+                before: 0,
+            },
+        };
+        self.store(&empty, 0)
+    }
+
     fn read_aligned(&self, word: u64, now_ns: u64) -> WindowReading {
         let shift = self.index_shift();
         let (number, elapsed_ns) = self.window(now_ns);
@@ -380,18 +396,7 @@ impl Rules for Windows {
     }
 
     fn fresh(&self, _plan: &WindowPlan, now_ns: u64) -> u64 {
-        let empty = match self.tick_shift {
-            Some(tick_shift) => self.read_from_first(ALIVE, now_ns, tick_shift),
-            None => WindowReading {
-                now_ns,
-                elapsed_ns: 0,
-                until_ns: 0,
-                index: self.window(now_ns).0 << self.index_shift(),
-                count: 0,
-                before: 0,
-            },
-        };
-        self.store(&empty, 0)
+        self.empty(now_ns)
     }
 
     #[inline]
@@ -499,5 +504,28 @@ impl Rules for Windows {
         }
         // At most the limit, which a count has room for.
         Some(word.wrapping_add(wanted << ALIVE_BITS))
+    }
+}
+
+/// Whatever the limit, a window that is over is forgotten.
+#[cfg(feature = "keyed")]
+impl super::ManyRules for Windows {
+    type Marks = ();
+
+    fn is_full(&self, plan: &WindowPlan, word: u64, now_ns: u64) -> bool {
+        let reading = self.read(plan, word, now_ns);
+        reading.until_ns == 0 && reading.count == 0 && reading.before == 0
+    }
+
+    fn away_word(&self) -> u64 {
+        ALIVE << 1
+    }
+
+    fn unshared_word(&self, now_ns: u64) -> u64 {
+        self.empty(now_ns)
+    }
+
+    fn wait_to_fill(&self, _plan: &WindowPlan, now_ns: u64) -> Wait {
+        Wait::after(now_ns, self.period_ns.saturating_mul(if self.weighs { 2 } else { 1 }))
     }
 }

@@ -14,18 +14,17 @@ use super::part::{Changes, Part};
 use super::room::{Room, Taken, WhenFull};
 use super::tiers::Tiers;
 use super::words::{Place, Swept, Words};
-use crate::algorithm::Layout;
-use crate::answer::Snapshot;
-use crate::bucket::{Bucket, Gone};
+use crate::algorithm::{Layout, ManyRules};
+use crate::bucket::{Bucket, Gone, Read};
 use crate::cell::{Cell, Step};
 use crate::primitive::{Arc, RwLock, give_way};
 use crate::terms::Terms;
 
 /// The buckets of all keys.
-pub(crate) struct Buckets<K, H> {
+pub(crate) struct Buckets<K, H, R: ManyRules> {
     /// The limiter's own quota.
-    pub(crate) terms: Arc<Terms>,
-    pub(crate) tiers: Arc<Tiers>,
+    pub(crate) terms: Arc<Terms<R>>,
+    pub(crate) tiers: Arc<Tiers<R>>,
     pub(crate) room: Room,
     pub(crate) words: Words<K, H>,
     parts: Box<[Part]>,
@@ -44,11 +43,11 @@ pub(crate) struct NoRoom;
 /// What is done with a word while it is lent, at a time; perhaps several times.
 pub(crate) type Visit<'a, T> = dyn FnMut(&Cell, u64) -> Result<T, Gone> + 'a;
 
-impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
+impl<K: Eq + Hash, H: BuildHasher + Clone, R: ManyRules> Buckets<K, H, R> {
     /// There are parts, and fewer than 2^32; `words` has as many.
     pub(crate) fn new(
-        terms: Arc<Terms>,
-        tiers: Arc<Tiers>,
+        terms: Arc<Terms<R>>,
+        tiers: Arc<Tiers<R>>,
         room: Room,
         words: Words<K, H>,
         parts: usize,
@@ -77,7 +76,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
 
     /// The word of a key whose bucket has handles.
     fn away_word(&self) -> u64 {
-        self.terms.layout.mark_mask
+        self.terms.layout.away_word()
     }
 
     /// Lends the word of `key` to `visit`, if the key is there. `visit` may be called several times.
@@ -126,7 +125,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
     /// The time is `now_ns`, or later by as much as the key may have been dropped later.
     pub(crate) fn find_or_add<Q, T>(
         &self,
-        terms: &Terms,
+        terms: &Terms<R>,
         (key, place): (&Q, Place),
         now_ns: u64,
         visit: &mut Visit<'_, T>,
@@ -146,7 +145,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
 
     fn add<Q, T>(
         &self,
-        terms: &Terms,
+        terms: &Terms<R>,
         key: &Q,
         place: Place,
         now_ns: u64,
@@ -200,7 +199,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
     /// Serves a key for which there is no room.
     fn without_room<T>(
         &self,
-        terms: &Terms,
+        terms: &Terms<R>,
         hash: u64,
         now_ns: u64,
         visit: &mut Visit<'_, T>,
@@ -228,19 +227,17 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
     /// The word as it is, unless it holds no bucket.
     fn load(&self, word: &Cell) -> Result<u64, Gone> {
         let word = word.load();
-        if self.layout().is_gone(word) { Err(Gone) } else { Ok(word) }
+        if self.rules().is_gone(word) { Err(Gone) } else { Ok(word) }
     }
 
     /// The word that a new key begins with: full, or as full as the bucket it may have shared before.
-    fn first_word(&self, terms: &Terms, hash: u64, now_ns: u64) -> u64 {
-        let layout = &terms.layout;
-        let plan = terms.plan();
+    fn first_word(&self, terms: &Terms<R>, hash: u64, now_ns: u64) -> u64 {
+        let (rules, plan) = (&terms.layout, terms.plan());
         match self.shared_word(hash) {
             Some(word) if !crate::planted::forget_what_was_shared() => {
-                let reading = layout.read(&plan, word, now_ns);
-                layout.store(&plan, &reading, reading.level)
+                rules.like_shared(&plan, word, now_ns)
             }
-            _ => layout.word_at(&plan, now_ns, layout.zero.wrapping_add(plan.capacity_units)),
+            _ => rules.fresh(&plan, now_ns),
         }
     }
 
@@ -248,11 +245,11 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
     /// older than a stamp can tell.
     fn shared_word(&self, hash: u64) -> Option<u64> {
         let word = self.room.shared(hash)?.load();
-        (word & self.layout().mark_mask != 0).then_some(word)
+        self.rules().is_shared(word).then_some(word)
     }
 
     /// What would serve a key that is not there: a word that nobody else will see again.
-    pub(crate) fn word_of_none<Q>(&self, terms: &Terms, key: &Q, now_ns: u64) -> Cell
+    pub(crate) fn word_of_none<Q>(&self, terms: &Terms<R>, key: &Q, now_ns: u64) -> Cell
     where
         Q: ?Sized + Hash,
     {
@@ -268,13 +265,13 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
 
     /// Drops the keys of a part that are full by every plan.
     fn sweep_part(&self, part: usize, changes: &mut Changes, now_ns: u64) -> Swept {
-        let (layout, away_word) = (self.layout(), self.away_word());
+        let (rules, away_word) = (self.rules(), self.away_word());
         let swept = self.tiers.with_plans(|plans| {
             self.words.sweep(part, |key, cell, mut word| {
                 if word == away_word {
                     word = self.bring_home(key, cell)?;
                 }
-                plans.iter().all(|plan| layout.is_full(plan, word, now_ns)).then_some(word)
+                plans.iter().all(|plan| rules.is_full(plan, word, now_ns)).then_some(word)
             })
         });
         changes.end_sweep(swept.dropped, now_ns);
@@ -309,7 +306,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
 
     /// Takes the bucket of `key` out of its map, and adds the key first if it is not there, whether there is
     /// room or not: the number of handles is the caller's.
-    pub(crate) fn send_away<Q>(&self, terms: &Terms, key: &Q, now_ns: u64) -> Away
+    pub(crate) fn send_away<Q>(&self, terms: &Terms<R>, key: &Q, now_ns: u64) -> Away
     where
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
@@ -362,6 +359,48 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
         Some(word)
     }
 
+    /// Adds a key that is not there, in a place that was taken for it. Its copy was made before: that may panic.
+    fn insert(&self, place: Place, key: K, word: Cell, room: Taken<'_>, changes: &mut Changes) {
+        self.words.insert(place, key, word);
+        changes.held = changes.held.saturating_add(1);
+        room.keep();
+    }
+
+    pub(crate) fn rules(&self) -> &R {
+        &self.terms.layout
+    }
+
+    /// Tells of words whether they are full by every plan.
+    pub(crate) fn is_full_at(&self, now_ns: u64) -> impl Fn(u64) -> bool + '_ {
+        let plans = self.tiers.plans();
+        move |word| plans.iter().all(|plan| self.rules().is_full(plan, word, now_ns))
+    }
+
+    /// What a word says, by the limiter's own algorithm.
+    pub(crate) fn read_word(&self, word: u64, now_ns: u64) -> Option<Read<R::Config>> {
+        Bucket { terms: &*self.terms, word: &Cell::new(word) }.read(now_ns).ok()
+    }
+
+    /// The keys of each part with their words, a part at a time.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (K, u64)> + '_
+    where
+        K: Clone,
+    {
+        (0..self.parts.len()).flat_map(move |part| {
+            let mut found = Vec::new();
+            self.words.for_each(part, |key, word| found.push((key.clone(), word)));
+            found.into_iter().filter_map(move |(key, word)| {
+                if word != self.away_word() {
+                    return Some((key, word));
+                }
+                let word = self.find(&key, |cell| self.load(cell))?;
+                Some((key, word))
+            })
+        })
+    }
+}
+
+impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H, Layout> {
     /// Adds a bucket that another process has saved, whether there is room or not, or lowers the one that is there
     /// to it.
     pub(crate) fn restore(&self, key: &K, word: u64, now_ns: u64)
@@ -369,7 +408,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
         K: Clone,
     {
         let place = self.place(key);
-        let layout = self.layout();
+        let layout = self.rules();
         let lower = |cell: &Cell| {
             cell.update(cell.load(), |seen| {
                 if layout.is_gone(seen) {
@@ -390,46 +429,5 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H> {
                 self.insert(place, key.clone(), Cell::new(word), room, changes);
             }
         });
-    }
-
-    /// Adds a key that is not there, in a place that was taken for it. Its copy was made before: that may panic.
-    fn insert(&self, place: Place, key: K, word: Cell, room: Taken<'_>, changes: &mut Changes) {
-        self.words.insert(place, key, word);
-        changes.held = changes.held.saturating_add(1);
-        room.keep();
-    }
-
-    pub(crate) fn layout(&self) -> &Layout {
-        &self.terms.layout
-    }
-
-    /// Tells of words whether they are full by every plan.
-    pub(crate) fn is_full_at(&self, now_ns: u64) -> impl Fn(u64) -> bool + '_ {
-        let plans = self.tiers.plans();
-        move |word| plans.iter().all(|plan| self.layout().is_full(plan, word, now_ns))
-    }
-
-    /// What a word says, by the limiter's own quota.
-    pub(crate) fn read_word(&self, word: u64, now_ns: u64) -> Option<Snapshot> {
-        let bucket = Bucket { terms: &self.terms, word: &Cell::new(word) };
-        bucket.read(now_ns).ok().map(Snapshot::new)
-    }
-
-    /// The keys of each part with their words, a part at a time.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (K, u64)> + '_
-    where
-        K: Clone,
-    {
-        (0..self.parts.len()).flat_map(move |part| {
-            let mut found = Vec::new();
-            self.words.for_each(part, |key, word| found.push((key.clone(), word)));
-            found.into_iter().filter_map(move |(key, word)| {
-                if word != self.away_word() {
-                    return Some((key, word));
-                }
-                let word = self.find(&key, |cell| self.load(cell))?;
-                Some((key, word))
-            })
-        })
     }
 }

@@ -12,8 +12,7 @@ use super::tiers::Tiers;
 #[cfg(any(feature = "papaya", flowgate_loom))]
 use super::words::LockFree;
 use super::words::{Locked, Words};
-use crate::algorithm::layout::MARK_OF_MANY;
-use crate::algorithm::{Layout, Room as WordRoom};
+use crate::algorithm::{Algorithm, Extras, ManyRules};
 use crate::clock::{Clock, SystemClock};
 use crate::error::QuotaError;
 use crate::primitive::Arc;
@@ -37,8 +36,9 @@ use crate::tokens::Tokens;
 /// # Ok::<(), flowgate::QuotaError>(())
 /// ```
 #[derive(Clone)]
-pub struct KeyedBuilder<K, H = SeededHash> {
-    word_room: WordRoom,
+pub struct KeyedBuilder<K, A = Quota, H = SeededHash> {
+    algorithm: A,
+    extras: Extras,
     max_keys: u64,
     when_full: WhenFull,
     hasher: H,
@@ -55,12 +55,11 @@ const KEYS_A_PART: u64 = 256;
 /// the number, there are counts of keys at which tables have just doubled. These are not round ones.
 const MOST_PARTS: u64 = 768;
 
-impl<K> KeyedBuilder<K> {
-    pub(super) fn new(quota: Quota) -> Self {
-        let word_room =
-            WordRoom { quota, largest: None, debt: None, places: None, mark_bits: MARK_OF_MANY };
+impl<K, A> KeyedBuilder<K, A> {
+    pub(super) fn new(algorithm: A) -> Self {
         Self {
-            word_room,
+            algorithm,
+            extras: Extras { of_many: true, ..Extras::default() },
             max_keys: crate::limits::DEFAULT_MAX_KEYS,
             when_full: WhenFull::default(),
             hasher: SeededHash::new(),
@@ -71,13 +70,13 @@ impl<K> KeyedBuilder<K> {
     }
 }
 
-impl<K, H> KeyedBuilder<K, H> {
+impl<K, H> KeyedBuilder<K, Quota, H> {
     /// Names the largest quota that this limiter will ever have, that of any tier included: its rate and its
     /// capacity are the limits. By default 64 times the first quota, or less where the bits do not
     /// allow it.
     #[must_use]
     pub fn largest_quota(mut self, quota: Quota) -> Self {
-        self.word_room.largest = Some(quota);
+        self.extras.largest = Some(quota);
         self
     }
 
@@ -85,7 +84,7 @@ impl<K, H> KeyedBuilder<K, H> {
     /// capacity, or what is repaid in 2.2 years if that is less.
     #[must_use]
     pub fn max_debt(mut self, tokens: impl Into<Tokens>) -> Self {
-        self.word_room.debt = Some(tokens.into());
+        self.extras.debt = Some(tokens.into());
         self
     }
 
@@ -93,10 +92,12 @@ impl<K, H> KeyedBuilder<K, H> {
     /// the bits allow.
     #[must_use]
     pub fn places(mut self, places: u32) -> Self {
-        self.word_room.places = Some(places);
+        self.extras.places = Some(places);
         self
     }
+}
 
+impl<K, A, H> KeyedBuilder<K, A, H> {
     /// Bounds the number of keys, and so the memory. By default
     /// [`DEFAULT_MAX_KEYS`](crate::limits::DEFAULT_MAX_KEYS).
     #[must_use]
@@ -125,9 +126,10 @@ impl<K, H> KeyedBuilder<K, H> {
     /// # Ok::<(), flowgate::QuotaError>(())
     /// ```
     #[must_use]
-    pub fn hasher<G>(self, hasher: G) -> KeyedBuilder<K, G> {
+    pub fn hasher<G>(self, hasher: G) -> KeyedBuilder<K, A, G> {
         KeyedBuilder {
-            word_room: self.word_room,
+            algorithm: self.algorithm,
+            extras: self.extras,
             max_keys: self.max_keys,
             when_full: self.when_full,
             hasher,
@@ -166,15 +168,17 @@ impl<K, H> KeyedBuilder<K, H> {
     }
 }
 
-impl<K: Eq + Hash, H: BuildHasher + Clone> KeyedBuilder<K, H> {
+impl<K: Eq + Hash, A: Algorithm, H: BuildHasher + Clone> KeyedBuilder<K, A, H> {
     /// Makes the limiter on the [`SystemClock`].
     ///
     /// # Errors
     ///
     /// [`QuotaError`] if one word cannot hold all that, see [`limits`](crate::limits); and
     /// [`QuotaError::ZeroKeys`].
-    pub fn build(self) -> Result<KeyedLimiter<K, SystemClock, H>, QuotaError> {
-        self.build_with_clock(SystemClock::new())
+    pub fn build(self) -> Result<KeyedLimiter<K, A, SystemClock, H>, QuotaError> {
+        let clock = SystemClock::new();
+        let algorithm = self.algorithm.since_1970(clock.zero_at_unix_ns());
+        Self { algorithm, ..self }.build_with_clock(clock)
     }
 
     /// Makes the limiter on a clock of the caller's.
@@ -182,14 +186,18 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> KeyedBuilder<K, H> {
     /// # Errors
     ///
     /// As `build`.
-    pub fn build_with_clock<C: Clock>(self, clock: C) -> Result<KeyedLimiter<K, C, H>, QuotaError> {
+    pub fn build_with_clock<C: Clock>(
+        self,
+        clock: C,
+    ) -> Result<KeyedLimiter<K, A, C, H>, QuotaError> {
         if self.max_keys == 0 {
             return Err(QuotaError::ZeroKeys);
         }
-        let layout = Layout::choose(&self.word_room)?;
-        let tiers = Arc::new(Tiers::new(layout));
-        let terms = tiers.make(&self.word_room.quota)?;
-        let room = Room::new(&layout, self.max_keys, self.when_full, clock.now_ns());
+        let rules = self.algorithm.rules(&self.extras)?;
+        let tiers = Arc::new(Tiers::new(rules));
+        let terms = tiers.make(&self.algorithm.config())?;
+        let unshared_word = rules.unshared_word(clock.now_ns());
+        let room = Room::new(unshared_word, self.max_keys, self.when_full);
         let parts = (self.max_keys / KEYS_A_PART).clamp(1, MOST_PARTS);
         let parts = usize::try_from(parts).unwrap_or(1);
         let buckets = Buckets::new(terms, tiers, room, self.words(parts), parts, self.hasher);
@@ -205,10 +213,10 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> KeyedBuilder<K, H> {
     }
 }
 
-impl<K, H> fmt::Debug for KeyedBuilder<K, H> {
+impl<K, A: fmt::Debug, H> fmt::Debug for KeyedBuilder<K, A, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyedBuilder")
-            .field("quota", &self.word_room.quota)
+            .field("algorithm", &self.algorithm)
             .field("max_keys", &self.max_keys)
             .field("when_full", &self.when_full)
             .finish_non_exhaustive()

@@ -4,12 +4,14 @@ use core::fmt;
 use core::time::Duration;
 
 use super::buckets::Away;
+use crate::algorithm::Algorithm;
 use crate::answer::{Granted, Snapshot};
 use crate::bucket::Bucket;
 use crate::clock::{Clock, SystemClock};
 use crate::clocked::{Clocked, is_allowed_at, try_consume_at};
 use crate::error::Denied;
 use crate::primitive::Arc;
+use crate::quota::Quota;
 use crate::terms::Terms;
 use crate::tokens::Tokens;
 
@@ -24,7 +26,7 @@ use crate::tokens::Tokens;
 /// ```
 /// use flowgate::{KeyedLimiter, ManualClock, Quota};
 ///
-/// let users = KeyedLimiter::<String, _>::with_clock(Quota::per_second(3), ManualClock::new())?;
+/// let users = KeyedLimiter::<String, _, _>::with_clock(Quota::per_second(3), ManualClock::new())?;
 /// let alice = users.handle("alice");
 /// assert!(alice.is_allowed());
 /// assert!(users.is_allowed("alice"));
@@ -34,20 +36,20 @@ use crate::tokens::Tokens;
 /// assert_eq!(users.available("alice"), 1);
 /// # Ok::<(), flowgate::QuotaError>(())
 /// ```
-pub struct Handle<C = SystemClock> {
+pub struct Handle<A: Algorithm = Quota, C = SystemClock> {
     pub(super) away: Away,
-    pub(super) terms: Arc<Terms>,
+    pub(super) terms: Arc<Terms<A::Rules>>,
     pub(super) clock: Arc<C>,
 }
 
-impl<C: Clock> Handle<C> {
+impl<A: Algorithm, C: Clock> Handle<A, C> {
     #[inline]
-    fn bucket(&self) -> Bucket<'_> {
+    fn bucket(&self) -> Bucket<'_, A::Rules> {
         Bucket { terms: &self.terms, word: &self.away }
     }
 
     #[inline]
-    fn clocked(&self) -> Clocked<'_, C> {
+    fn clocked(&self) -> Clocked<'_, C, A::Rules> {
         Clocked { bucket: self.bucket(), clock: &*self.clock }
     }
 
@@ -128,19 +130,8 @@ impl<C: Clock> Handle<C> {
         self.bucket().refund(cost.into(), now_ns).unwrap_or_default();
     }
 
-    /// Takes `cost` tokens whether they are there or not, and returns what would have gone below the deepest
-    /// debt.
-    pub fn charge(&self, cost: impl Into<Tokens>) -> Tokens {
-        self.charge_at(cost, self.clock.now_ns())
-    }
-
-    /// [`charge`](Self::charge) at `now_ns` on the limiter's clock.
-    pub fn charge_at(&self, cost: impl Into<Tokens>, now_ns: u64) -> Tokens {
-        self.bucket().charge(cost.into(), now_ns).unwrap_or_default()
-    }
-
     /// Reads everything at one moment. Changes nothing.
-    pub fn snapshot(&self) -> Snapshot {
+    pub fn snapshot(&self) -> Snapshot<A> {
         let now_ns = self.clock.now_ns();
         loop {
             // A bucket with a handle is never gone.
@@ -151,7 +142,20 @@ impl<C: Clock> Handle<C> {
     }
 }
 
-impl<C> Clone for Handle<C> {
+impl<C: Clock> Handle<Quota, C> {
+    /// Takes `cost` tokens whether they are there or not, and returns what would have gone below the deepest
+    /// debt.
+    pub fn charge(&self, cost: impl Into<Tokens>) -> Tokens {
+        self.charge_at(cost, self.clock.now_ns())
+    }
+
+    /// [`charge`](Self::charge) at `now_ns` on the limiter's clock.
+    pub fn charge_at(&self, cost: impl Into<Tokens>, now_ns: u64) -> Tokens {
+        self.bucket().charge(cost.into(), now_ns).unwrap_or_default()
+    }
+}
+
+impl<A: Algorithm, C> Clone for Handle<A, C> {
     fn clone(&self) -> Self {
         Self {
             away: Arc::clone(&self.away),
@@ -161,7 +165,7 @@ impl<C> Clone for Handle<C> {
     }
 }
 
-impl<C: Clock> fmt::Debug for Handle<C> {
+impl<A: Algorithm, C: Clock> fmt::Debug for Handle<A, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Handle").field(&self.snapshot()).finish()
     }

@@ -11,6 +11,7 @@ use super::builder::KeyedBuilder;
 use super::handle::Handle;
 use super::hash::SeededHash;
 use super::on::On;
+use crate::algorithm::Algorithm;
 use crate::answer::{Granted, Snapshot};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Denied, QuotaError};
@@ -18,7 +19,8 @@ use crate::primitive::Arc;
 use crate::quota::Quota;
 use crate::tokens::Tokens;
 
-/// A token bucket per key: per user, address, API key.
+/// A limiter per key: per user, address, API key. A [token bucket](crate::TokenBucket) each, or any other
+/// [`Algorithm`].
 ///
 /// A key's state is one eight-byte word in a sharded map, and a key that has refilled to full disappears by
 /// itself, for it is then like one that never was. A clone is another name for the same limiter.
@@ -56,34 +58,39 @@ use crate::tokens::Tokens;
 /// assert!(users.on(&gold).try_consume("bob", 500).is_ok());
 /// # Ok::<(), flowgate::QuotaError>(())
 /// ```
-pub struct KeyedLimiter<K, C = SystemClock, H = SeededHash> {
-    pub(super) buckets: Arc<Buckets<K, H>>,
+pub struct KeyedLimiter<K, A: Algorithm = Quota, C = SystemClock, H = SeededHash> {
+    pub(super) buckets: Arc<Buckets<K, H, A::Rules>>,
     pub(super) clock: Arc<C>,
 }
 
-impl<K: Eq + Hash> KeyedLimiter<K> {
+impl<K: Eq + Hash, A: Algorithm> KeyedLimiter<K, A> {
     /// Makes a limiter on the [`SystemClock`].
     ///
     /// # Errors
     ///
-    /// [`QuotaError`] if one word cannot keep the quota: see [`limits`](crate::limits).
+    /// [`QuotaError`] if one word cannot keep the algorithm's numbers: see [`limits`](crate::limits).
     ///
     /// # Examples
     ///
     /// ```
     /// use std::net::IpAddr;
-    /// use flowgate::{KeyedLimiter, Quota};
+    /// use std::time::Duration;
+    /// use flowgate::{KeyedLimiter, Quota, SlidingWindow};
     ///
     /// let clients = KeyedLimiter::<IpAddr>::new(Quota::per_second(100))?;
     /// let localhost: IpAddr = [127, 0, 0, 1].into();
     /// assert!(clients.is_allowed(&localhost));
+    ///
+    /// let hourly = SlidingWindow::new(1_000, Duration::from_secs(3_600));
+    /// let clients = KeyedLimiter::<IpAddr, _>::new(hourly)?;
+    /// assert!(clients.is_allowed(&localhost));
     /// # Ok::<(), flowgate::QuotaError>(())
     /// ```
-    pub fn new(quota: Quota) -> Result<Self, QuotaError> {
-        Self::builder(quota).build()
+    pub fn new(algorithm: A) -> Result<Self, QuotaError> {
+        Self::builder(algorithm).build()
     }
 
-    /// Starts building a limiter with settings beyond its quota.
+    /// Starts building a limiter with settings beyond its algorithm.
     ///
     /// # Examples
     ///
@@ -94,12 +101,12 @@ impl<K: Eq + Hash> KeyedLimiter<K> {
     /// assert!(users.is_allowed(&7));
     /// # Ok::<(), flowgate::QuotaError>(())
     /// ```
-    pub fn builder(quota: Quota) -> KeyedBuilder<K> {
-        KeyedBuilder::new(quota)
+    pub fn builder(algorithm: A) -> KeyedBuilder<K, A> {
+        KeyedBuilder::new(algorithm)
     }
 }
 
-impl<K: Eq + Hash, C: Clock> KeyedLimiter<K, C> {
+impl<K: Eq + Hash, A: Algorithm, C: Clock> KeyedLimiter<K, A, C> {
     /// Makes a limiter on a clock of the caller's.
     ///
     /// # Errors
@@ -111,22 +118,22 @@ impl<K: Eq + Hash, C: Clock> KeyedLimiter<K, C> {
     /// ```
     /// use flowgate::{KeyedLimiter, ManualClock, Quota};
     ///
-    /// let users = KeyedLimiter::<u64, _>::with_clock(Quota::per_second(5), ManualClock::new())?;
+    /// let users = KeyedLimiter::<u64, _, _>::with_clock(Quota::per_second(5), ManualClock::new())?;
     /// assert_eq!(users.available(&7), 5);
     /// # Ok::<(), flowgate::QuotaError>(())
     /// ```
-    pub fn with_clock(quota: Quota, clock: C) -> Result<Self, QuotaError> {
-        KeyedBuilder::new(quota).build_with_clock(clock)
+    pub fn with_clock(algorithm: A, clock: C) -> Result<Self, QuotaError> {
+        KeyedBuilder::new(algorithm).build_with_clock(clock)
     }
 }
 
-impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, C, H> {
-    pub(super) fn of(buckets: Buckets<K, H>, clock: C) -> Self {
+impl<K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, A, C, H> {
+    pub(super) fn of(buckets: Buckets<K, H, A::Rules>, clock: C) -> Self {
         Self { buckets: Arc::new(buckets), clock: Arc::new(clock) }
     }
 
     #[inline]
-    pub(super) fn own(&self) -> On<'_, K, C, H> {
+    pub(super) fn own(&self) -> On<'_, K, A, C, H> {
         On { limiter: self, terms: &self.buckets.terms }
     }
 
@@ -143,7 +150,7 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, C, H> {
     /// use core::time::Duration;
     /// use flowgate::{KeyedLimiter, ManualClock, Quota};
     ///
-    /// let users = KeyedLimiter::<String, _>::with_clock(Quota::per_second(2), ManualClock::new())?;
+    /// let users = KeyedLimiter::<String, _, _>::with_clock(Quota::per_second(2), ManualClock::new())?;
     /// assert_eq!(users.try_consume("alice", 2).unwrap().remaining(), 0);
     /// let denied = users.try_consume("alice", 1).unwrap_err();
     /// assert_eq!(denied.retry_after(), Some(Duration::from_millis(500)));
@@ -185,7 +192,7 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, C, H> {
     /// ```
     /// use flowgate::{KeyedLimiter, ManualClock, Quota};
     ///
-    /// let users = KeyedLimiter::<String, _>::with_clock(Quota::per_second(1), ManualClock::new())?;
+    /// let users = KeyedLimiter::<String, _, _>::with_clock(Quota::per_second(1), ManualClock::new())?;
     /// assert!(users.is_allowed("alice"));
     /// assert!(!users.is_allowed("alice"));
     /// assert!(users.is_allowed("bob"));
@@ -217,7 +224,7 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, C, H> {
     /// ```
     /// use flowgate::{KeyedLimiter, ManualClock, Quota};
     ///
-    /// let users = KeyedLimiter::<String, _>::with_clock(Quota::per_second(5), ManualClock::new())?;
+    /// let users = KeyedLimiter::<String, _, _>::with_clock(Quota::per_second(5), ManualClock::new())?;
     /// users.try_consume("alice", 2).unwrap();
     /// assert_eq!(users.available("alice"), 3);
     /// assert_eq!(users.available("bob"), 5);
@@ -250,7 +257,7 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, C, H> {
     /// use core::time::Duration;
     /// use flowgate::{KeyedLimiter, ManualClock, Quota};
     ///
-    /// let users = KeyedLimiter::<String, _>::with_clock(Quota::per_second(5), ManualClock::new())?;
+    /// let users = KeyedLimiter::<String, _, _>::with_clock(Quota::per_second(5), ManualClock::new())?;
     /// users.try_consume("alice", 3).unwrap();
     /// assert_eq!(users.time_until_available("alice", 3), Some(Duration::from_millis(200)));
     /// assert_eq!(users.time_until_available("bob", 3), Some(Duration::ZERO));
@@ -295,7 +302,7 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, C, H> {
     /// ```
     /// use flowgate::{KeyedLimiter, ManualClock, Quota};
     ///
-    /// let users = KeyedLimiter::<String, _>::with_clock(Quota::per_second(5), ManualClock::new())?;
+    /// let users = KeyedLimiter::<String, _, _>::with_clock(Quota::per_second(5), ManualClock::new())?;
     /// assert_eq!(users.consume_up_to("alice", 3), 3);
     /// assert_eq!(users.consume_up_to("alice", 3), 2);
     /// # Ok::<(), flowgate::QuotaError>(())
@@ -327,7 +334,7 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, C, H> {
     /// ```
     /// use flowgate::{KeyedLimiter, ManualClock, Quota};
     ///
-    /// let users = KeyedLimiter::<String, _>::with_clock(Quota::per_second(5), ManualClock::new())?;
+    /// let users = KeyedLimiter::<String, _, _>::with_clock(Quota::per_second(5), ManualClock::new())?;
     /// users.try_consume("alice", 3).unwrap();
     /// users.refund("alice", 2);
     /// assert_eq!(users.available("alice"), 4);
@@ -350,39 +357,6 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, C, H> {
         self.own().refund_at(key, cost, now_ns);
     }
 
-    /// Takes `cost` tokens from the bucket of `key` whether they are there or not: it may go into debt.
-    ///
-    /// What would go below the deepest debt ([`max_debt`](KeyedBuilder::max_debt)) is not taken, and is
-    /// returned; it is zero unless the floor was reached.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use core::time::Duration;
-    /// use flowgate::{KeyedLimiter, ManualClock, Quota};
-    ///
-    /// let users = KeyedLimiter::<String, _>::with_clock(Quota::per_second(5), ManualClock::new())?;
-    /// assert_eq!(users.charge("alice", 7), 0);
-    /// assert_eq!(users.time_until_available("alice", 1), Some(Duration::from_millis(600)));
-    /// # Ok::<(), flowgate::QuotaError>(())
-    /// ```
-    pub fn charge<Q>(&self, key: &Q, cost: impl Into<Tokens>) -> Tokens
-    where
-        K: Borrow<Q>,
-        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
-    {
-        self.own().charge(key, cost)
-    }
-
-    /// [`charge`](Self::charge) at `now_ns` on the limiter's clock.
-    pub fn charge_at<Q>(&self, key: &Q, cost: impl Into<Tokens>, now_ns: u64) -> Tokens
-    where
-        K: Borrow<Q>,
-        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
-    {
-        self.own().charge_at(key, cost, now_ns)
-    }
-
     /// Fills the bucket of `key`: whatever it has taken is forgiven.
     ///
     /// This **grants** up to a capacity beyond what the quota does, as
@@ -393,7 +367,7 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, C, H> {
     /// ```
     /// use flowgate::{KeyedLimiter, ManualClock, Quota};
     ///
-    /// let users = KeyedLimiter::<String, _>::with_clock(Quota::per_hour(1), ManualClock::new())?;
+    /// let users = KeyedLimiter::<String, _, _>::with_clock(Quota::per_hour(1), ManualClock::new())?;
     /// assert!(users.is_allowed("alice") && !users.is_allowed("alice"));
     /// users.reset("alice");
     /// assert!(users.is_allowed("alice"));
@@ -423,13 +397,13 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, C, H> {
     /// ```
     /// use flowgate::{KeyedLimiter, ManualClock, Quota};
     ///
-    /// let users = KeyedLimiter::<String, _>::with_clock(Quota::per_second(5), ManualClock::new())?;
+    /// let users = KeyedLimiter::<String, _, _>::with_clock(Quota::per_second(5), ManualClock::new())?;
     /// users.charge("alice", 7);
     /// assert_eq!(users.snapshot("alice").unwrap().debt(), 2);
     /// assert!(users.snapshot("bob").is_none());
     /// # Ok::<(), flowgate::QuotaError>(())
     /// ```
-    pub fn snapshot<Q>(&self, key: &Q) -> Option<Snapshot>
+    pub fn snapshot<Q>(&self, key: &Q) -> Option<Snapshot<A>>
     where
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq,
@@ -438,7 +412,7 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, C, H> {
     }
 
     /// [`snapshot`](Self::snapshot) at `now_ns` on the limiter's clock.
-    pub fn snapshot_at<Q>(&self, key: &Q, now_ns: u64) -> Option<Snapshot>
+    pub fn snapshot_at<Q>(&self, key: &Q, now_ns: u64) -> Option<Snapshot<A>>
     where
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq,
@@ -457,12 +431,12 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, C, H> {
     /// ```
     /// use flowgate::{KeyedLimiter, ManualClock, Quota};
     ///
-    /// let users = KeyedLimiter::<String, _>::with_clock(Quota::per_second(2), ManualClock::new())?;
+    /// let users = KeyedLimiter::<String, _, _>::with_clock(Quota::per_second(2), ManualClock::new())?;
     /// let alice = users.handle("alice");
     /// assert!(alice.is_allowed() && users.is_allowed("alice") && !alice.is_allowed());
     /// # Ok::<(), flowgate::QuotaError>(())
     /// ```
-    pub fn handle<Q>(&self, key: &Q) -> Handle<C>
+    pub fn handle<Q>(&self, key: &Q) -> Handle<A, C>
     where
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
@@ -471,13 +445,48 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, C, H> {
     }
 }
 
-impl<K, C, H> Clone for KeyedLimiter<K, C, H> {
+impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, Quota, C, H> {
+    /// Takes `cost` tokens from the bucket of `key` whether they are there or not: it may go into debt.
+    ///
+    /// What would go below the deepest debt ([`max_debt`](KeyedBuilder::max_debt)) is not taken, and is
+    /// returned; it is zero unless the floor was reached.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use flowgate::{KeyedLimiter, ManualClock, Quota};
+    ///
+    /// let users = KeyedLimiter::<String, _, _>::with_clock(Quota::per_second(5), ManualClock::new())?;
+    /// assert_eq!(users.charge("alice", 7), 0);
+    /// assert_eq!(users.time_until_available("alice", 1), Some(Duration::from_millis(600)));
+    /// # Ok::<(), flowgate::QuotaError>(())
+    /// ```
+    pub fn charge<Q>(&self, key: &Q, cost: impl Into<Tokens>) -> Tokens
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
+    {
+        self.own().charge(key, cost)
+    }
+
+    /// [`charge`](Self::charge) at `now_ns` on the limiter's clock.
+    pub fn charge_at<Q>(&self, key: &Q, cost: impl Into<Tokens>, now_ns: u64) -> Tokens
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
+    {
+        self.own().charge_at(key, cost, now_ns)
+    }
+}
+
+impl<K, A: Algorithm, C, H> Clone for KeyedLimiter<K, A, C, H> {
     fn clone(&self) -> Self {
         Self { buckets: Arc::clone(&self.buckets), clock: Arc::clone(&self.clock) }
     }
 }
 
-impl<K, C, H> fmt::Debug for KeyedLimiter<K, C, H> {
+impl<K, A: Algorithm, C, H> fmt::Debug for KeyedLimiter<K, A, C, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyedLimiter")
             .field("quota", &self.buckets.terms.config())

@@ -7,6 +7,7 @@ use super::limiter::KeyedLimiter;
 use super::on::{On, OnEach};
 use super::saved::SavedKeys;
 use super::tiers::Tier;
+use crate::algorithm::{Adjustable, Algorithm};
 use crate::answer::Snapshot;
 use crate::clock::Clock;
 use crate::error::QuotaError;
@@ -14,7 +15,7 @@ use crate::primitive::Arc;
 use crate::quota::Quota;
 use crate::resolution::Resolution;
 
-impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, C, H> {
+impl<K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, A, C, H> {
     /// Makes a tier: another quota for some of the keys, at no cost in memory per key.
     ///
     /// A key is dropped only when it is full by every quota that this limiter has had: so make tiers beforehand and
@@ -33,15 +34,15 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, C, H> {
     /// ```
     /// use flowgate::{KeyedLimiter, ManualClock, Quota};
     ///
-    /// let users = KeyedLimiter::<String, _>::with_clock(Quota::per_minute(10), ManualClock::new())?;
+    /// let users = KeyedLimiter::<String, _, _>::with_clock(Quota::per_minute(10), ManualClock::new())?;
     /// let gold = users.tier(Quota::per_minute(50))?;
     /// assert!(users.on(&gold).try_consume("bob", 50).is_ok());
     /// assert!(users.tier(Quota::per_minute(1_000_000)).is_err());
     /// # Ok::<(), flowgate::QuotaError>(())
     /// ```
-    pub fn tier(&self, quota: Quota) -> Result<Tier, QuotaError> {
+    pub fn tier(&self, algorithm: A) -> Result<Tier<A>, QuotaError> {
         let tiers = &self.buckets.tiers;
-        Ok(Tier { terms: tiers.make(&quota)?, tiers: Arc::clone(tiers) })
+        Ok(Tier { terms: tiers.make(&algorithm.config())?, tiers: Arc::clone(tiers) })
     }
 
     /// This limiter with the quota of a tier of its own. A tier of another limiter counts for nothing here:
@@ -51,7 +52,7 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, C, H> {
     ///
     /// See [`On`].
     #[inline]
-    pub fn on<'a>(&'a self, tier: &'a Tier) -> On<'a, K, C, H> {
+    pub fn on<'a>(&'a self, tier: &'a Tier<A>) -> On<'a, K, A, C, H> {
         if Arc::ptr_eq(&tier.tiers, &self.buckets.tiers) {
             On { limiter: self, terms: &tier.terms }
         } else {
@@ -64,42 +65,17 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, C, H> {
     /// # Examples
     ///
     /// See [`OnEach`].
-    pub fn on_each<'a, Q, F>(&'a self, tier_of: F) -> OnEach<'a, K, C, H, F>
+    pub fn on_each<'a, Q, F>(&'a self, tier_of: F) -> OnEach<'a, K, A, C, H, F>
     where
         Q: ?Sized,
-        F: Fn(&Q) -> &'a Tier,
+        F: Fn(&Q) -> &'a Tier<A>,
     {
         OnEach { limiter: self, tier_of }
     }
 
-    /// Changes rate and capacity of the limiter's own quota, for all keys at once, while other threads go on: in
-    /// O(1), however many keys there are.
-    ///
-    /// Each key keeps its tokens, up to the new capacity. What has arrived since its last call counts at the
-    /// new rate.
-    ///
-    /// # Errors
-    ///
-    /// As [`tier`](Self::tier). Nothing is changed then.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use flowgate::{KeyedLimiter, ManualClock, Quota};
-    ///
-    /// let users = KeyedLimiter::<String, _>::with_clock(Quota::per_second(10), ManualClock::new())?;
-    /// users.try_consume("alice", 4).unwrap();
-    /// users.set_quota(Quota::per_second(20))?;
-    /// assert_eq!((users.available("alice"), users.available("bob")), (6.into(), 20.into()));
-    /// # Ok::<(), flowgate::QuotaError>(())
-    /// ```
-    pub fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {
-        self.buckets.tiers.change(&self.buckets.terms, &quota)
-    }
-
-    /// The limiter's own quota, in force.
-    pub fn quota(&self) -> Quota {
-        self.buckets.terms.config()
+    /// The algorithm in force, with its numbers.
+    pub fn algorithm(&self) -> A {
+        A::from_config(self.buckets.terms.config())
     }
 
     /// The number of keys that are held. Some of them may be full, and about to be dropped.
@@ -109,7 +85,7 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, C, H> {
     /// ```
     /// use flowgate::{KeyedLimiter, ManualClock, Quota};
     ///
-    /// let users = KeyedLimiter::<u64, _>::with_clock(Quota::per_second(1), ManualClock::new())?;
+    /// let users = KeyedLimiter::<u64, _, _>::with_clock(Quota::per_second(1), ManualClock::new())?;
     /// assert!(users.is_allowed(&1) && users.is_allowed(&2) && !users.is_allowed(&2));
     /// assert_eq!(users.len(), 2);
     /// # Ok::<(), flowgate::QuotaError>(())
@@ -133,14 +109,14 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, C, H> {
     /// ```
     /// use flowgate::{KeyedLimiter, ManualClock, Quota};
     ///
-    /// let users = KeyedLimiter::<String, _>::with_clock(Quota::per_second(5), ManualClock::new())?;
+    /// let users = KeyedLimiter::<String, _, _>::with_clock(Quota::per_second(5), ManualClock::new())?;
     /// users.try_consume("alice", 4).unwrap();
     /// for (name, bucket) in users.iter() {
     ///     assert_eq!((name.as_str(), bucket.available()), ("alice", 1.into()));
     /// }
     /// # Ok::<(), flowgate::QuotaError>(())
     /// ```
-    pub fn iter(&self) -> impl Iterator<Item = (K, Snapshot)> + '_
+    pub fn iter(&self) -> impl Iterator<Item = (K, Snapshot<A>)> + '_
     where
         K: Clone,
     {
@@ -148,13 +124,13 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, C, H> {
     }
 
     /// [`iter`](Self::iter) at `now_ns` on the limiter's clock.
-    pub fn iter_at(&self, now_ns: u64) -> impl Iterator<Item = (K, Snapshot)> + '_
+    pub fn iter_at(&self, now_ns: u64) -> impl Iterator<Item = (K, Snapshot<A>)> + '_
     where
         K: Clone,
     {
         self.buckets.iter().filter_map(move |(key, word)| {
-            let snapshot = self.buckets.read_word(word, now_ns)?;
-            Some((key, snapshot))
+            let read = self.buckets.read_word(word, now_ns)?;
+            Some((key, Snapshot::new(read)))
         })
     }
 
@@ -170,7 +146,7 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, C, H> {
     /// use flowgate::{KeyedLimiter, ManualClock, Quota};
     ///
     /// let clock = ManualClock::new();
-    /// let users = KeyedLimiter::<u64, _>::with_clock(Quota::per_second(2), &clock)?;
+    /// let users = KeyedLimiter::<u64, _, _>::with_clock(Quota::per_second(2), &clock)?;
     /// assert!(users.is_allowed(&1) && users.is_allowed(&2) && users.is_allowed(&2));
     /// clock.advance(Duration::from_millis(500));
     /// assert_eq!((users.sweep(), users.len()), (1, 1));
@@ -183,6 +159,69 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, C, H> {
     /// [`sweep`](Self::sweep) at `now_ns` on the limiter's clock.
     pub fn sweep_at(&self, now_ns: u64) -> usize {
         usize::try_from(self.buckets.sweep(now_ns)).unwrap_or(usize::MAX)
+    }
+
+    /// The clock this limiter reads.
+    pub fn clock(&self) -> &C {
+        &self.clock
+    }
+}
+
+impl<K: Eq + Hash, A: Adjustable, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, A, C, H> {
+    /// Changes the limit, or the burst, of all keys at once while other threads go on, in O(1): see
+    /// [`Limiter::set`](crate::Limiter::set).
+    ///
+    /// # Errors
+    ///
+    /// As there. Nothing is changed then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use flowgate::{FixedWindow, KeyedLimiter, ManualClock};
+    ///
+    /// let hour = Duration::from_secs(3_600);
+    /// let users = KeyedLimiter::<u64, _, _, _>::with_clock(FixedWindow::new(10, hour), ManualClock::new())?;
+    /// users.try_consume(&7, 8).unwrap();
+    /// users.set(FixedWindow::new(20, hour))?;
+    /// assert_eq!(users.available(&7), 12);
+    /// # Ok::<(), flowgate::QuotaError>(())
+    /// ```
+    pub fn set(&self, algorithm: A) -> Result<(), QuotaError> {
+        self.buckets.tiers.change(&self.buckets.terms, &algorithm.config())
+    }
+}
+
+impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, Quota, C, H> {
+    /// Changes rate and capacity of the limiter's own quota, for all keys at once, while other threads go on: in
+    /// O(1), however many keys there are.
+    ///
+    /// Each key keeps its tokens, up to the new capacity. What has arrived since its last call counts at the
+    /// new rate.
+    ///
+    /// # Errors
+    ///
+    /// As [`tier`](Self::tier). Nothing is changed then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowgate::{KeyedLimiter, ManualClock, Quota};
+    ///
+    /// let users = KeyedLimiter::<String, _, _>::with_clock(Quota::per_second(10), ManualClock::new())?;
+    /// users.try_consume("alice", 4).unwrap();
+    /// users.set_quota(Quota::per_second(20))?;
+    /// assert_eq!((users.available("alice"), users.available("bob")), (6.into(), 20.into()));
+    /// # Ok::<(), flowgate::QuotaError>(())
+    /// ```
+    pub fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {
+        self.buckets.tiers.change(&self.buckets.terms, &quota)
+    }
+
+    /// The limiter's own quota, in force.
+    pub fn quota(&self) -> Quota {
+        self.buckets.terms.config()
     }
 
     /// Saves the buckets of all keys that are not full, for a process that comes after this one. Not those that keys
@@ -198,7 +237,7 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, C, H> {
         let now_ns = self.clock.now_ns();
         let is_full = self.buckets.is_full_at(now_ns);
         let words = self.buckets.iter().filter(|(_, word)| !is_full(*word));
-        SavedKeys::of(self.buckets.layout(), now_ns, words)
+        SavedKeys::of(self.buckets.rules(), now_ns, words)
     }
 
     /// Adds the buckets that another process has saved, with the refill of the time since then by the system's
@@ -234,19 +273,14 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, C, H> {
         K: Clone,
     {
         let now_ns = self.clock.now_ns();
-        for (key, word) in saved.words(self.buckets.layout(), now_ns, downtime)? {
+        for (key, word) in saved.words(self.buckets.rules(), now_ns, downtime)? {
             self.buckets.restore(key, word, now_ns);
         }
         Ok(())
     }
 
-    /// The clock this limiter reads.
-    pub fn clock(&self) -> &C {
-        &self.clock
-    }
-
     /// The finest amounts and the largest quotas that this limiter can hold.
     pub fn resolution(&self) -> Resolution {
-        Resolution::of(*self.buckets.layout())
+        Resolution::of(*self.buckets.rules())
     }
 }

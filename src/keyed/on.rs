@@ -11,13 +11,14 @@ use super::handle::Handle;
 use super::limiter::KeyedLimiter;
 use super::room::WhenFull;
 use super::tiers::Tier;
-use crate::algorithm::{Plan, Wait};
+use crate::algorithm::{Algorithm, ManyRules};
 use crate::answer::{Granted, Snapshot};
 use crate::bucket::{Bucket, Gone, Grant, Taken, denied, refuse};
 use crate::cell::Cell;
 use crate::clock::Clock;
 use crate::error::{Denied, NoRoom};
 use crate::primitive::Arc;
+use crate::quota::Quota;
 use crate::terms::Terms;
 use crate::tokens::Tokens;
 
@@ -33,7 +34,7 @@ use crate::tokens::Tokens;
 /// ```
 /// use flowgate::{KeyedLimiter, ManualClock, Quota};
 ///
-/// let users = KeyedLimiter::<String, _>::with_clock(Quota::per_minute(10), ManualClock::new())?;
+/// let users = KeyedLimiter::<String, _, _>::with_clock(Quota::per_minute(10), ManualClock::new())?;
 /// let gold = users.tier(Quota::per_minute(60))?;
 ///
 /// assert!(users.on(&gold).try_consume("bob", 50).is_ok());
@@ -42,25 +43,25 @@ use crate::tokens::Tokens;
 /// assert_eq!(users.on(&gold).available("bob"), 6);
 /// # Ok::<(), flowgate::QuotaError>(())
 /// ```
-pub struct On<'a, K, C, H> {
-    pub(super) limiter: &'a KeyedLimiter<K, C, H>,
-    pub(super) terms: &'a Arc<Terms>,
+pub struct On<'a, K, A: Algorithm, C, H> {
+    pub(super) limiter: &'a KeyedLimiter<K, A, C, H>,
+    pub(super) terms: &'a Arc<Terms<A::Rules>>,
 }
 
-impl<K, C, H> Clone for On<'_, K, C, H> {
+impl<K, A: Algorithm, C, H> Clone for On<'_, K, A, C, H> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<K, C, H> Copy for On<'_, K, C, H> {}
+impl<K, A: Algorithm, C, H> Copy for On<'_, K, A, C, H> {}
 
 /// A thread that was held up finds that its clock has moved by more than this since it was read.
 const HELD_UP_NS: u64 = 1_000;
 
-impl<'a, K: Eq + Hash, C: Clock, H: BuildHasher + Clone> On<'a, K, C, H> {
+impl<'a, K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> On<'a, K, A, C, H> {
     #[inline]
-    fn buckets(&self) -> &'a Buckets<K, H> {
+    fn buckets(&self) -> &'a Buckets<K, H, A::Rules> {
         &self.limiter.buckets
     }
 
@@ -166,7 +167,7 @@ impl<'a, K: Eq + Hash, C: Clock, H: BuildHasher + Clone> On<'a, K, C, H> {
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
-        let terms: &'a Terms = self.terms;
+        let terms: &'a Terms<A::Rules> = self.terms;
         let place = self.buckets().place(key);
         let take = |word: &Cell| Bucket { terms, word }.take_if_stored(wanted, now_ns);
         match self.buckets().words.lend(place, key, take)? {
@@ -215,8 +216,8 @@ impl<'a, K: Eq + Hash, C: Clock, H: BuildHasher + Clone> On<'a, K, C, H> {
 
     #[cold]
     fn no_room(&self, now_ns: u64) -> Denied {
-        let Plan { rate, capacity_units: units, .. } = self.terms.plan();
-        Denied::NoRoom(NoRoom { wait: Wait { rate, from_ns: now_ns, units, now_ns } })
+        let wait = self.terms.layout.wait_to_fill(&self.terms.plan(), now_ns);
+        Denied::NoRoom(NoRoom { wait })
     }
 
     /// See [`KeyedLimiter::is_allowed`].
@@ -295,7 +296,7 @@ impl<'a, K: Eq + Hash, C: Clock, H: BuildHasher + Clone> On<'a, K, C, H> {
         &self,
         key: &Q,
         now_ns: u64,
-        look: impl Fn(Bucket<'_>) -> Result<T, Gone>,
+        look: impl Fn(Bucket<'_, A::Rules>) -> Result<T, Gone>,
     ) -> Option<T>
     where
         K: Borrow<Q>,
@@ -362,6 +363,41 @@ impl<'a, K: Eq + Hash, C: Clock, H: BuildHasher + Clone> On<'a, K, C, H> {
         let _ = self.buckets().find(key, |word| Bucket { terms, word }.refund(cost, now_ns));
     }
 
+    /// See [`KeyedLimiter::snapshot`].
+    pub fn snapshot<Q>(self, key: &Q) -> Option<Snapshot<A>>
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq,
+    {
+        self.snapshot_at(key, self.now_ns())
+    }
+
+    /// See [`KeyedLimiter::snapshot_at`].
+    pub fn snapshot_at<Q>(self, key: &Q, now_ns: u64) -> Option<Snapshot<A>>
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq,
+    {
+        let terms = self.terms;
+        let read = self.buckets().find(key, |word| Bucket { terms, word }.read(now_ns))?;
+        Some(Snapshot::new(read))
+    }
+
+    /// See [`KeyedLimiter::handle`].
+    pub fn handle<Q>(self, key: &Q) -> Handle<A, C>
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
+    {
+        Handle {
+            away: self.buckets().send_away(self.terms, key, self.now_ns()),
+            terms: Arc::clone(self.terms),
+            clock: Arc::clone(&self.limiter.clock),
+        }
+    }
+}
+
+impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> On<'_, K, Quota, C, H> {
     /// See [`KeyedLimiter::charge`].
     pub fn charge<Q>(self, key: &Q, cost: impl Into<Tokens>) -> Tokens
     where
@@ -384,44 +420,13 @@ impl<'a, K: Eq + Hash, C: Clock, H: BuildHasher + Clone> On<'a, K, C, H> {
         });
         not_taken.unwrap_or(cost)
     }
-
-    /// See [`KeyedLimiter::snapshot`].
-    pub fn snapshot<Q>(self, key: &Q) -> Option<Snapshot>
-    where
-        K: Borrow<Q>,
-        Q: ?Sized + Hash + Eq,
-    {
-        self.snapshot_at(key, self.now_ns())
-    }
-
-    /// See [`KeyedLimiter::snapshot_at`].
-    pub fn snapshot_at<Q>(self, key: &Q, now_ns: u64) -> Option<Snapshot>
-    where
-        K: Borrow<Q>,
-        Q: ?Sized + Hash + Eq,
-    {
-        let terms = self.terms;
-        let read = self.buckets().find(key, |word| Bucket { terms, word }.read(now_ns))?;
-        Some(Snapshot::new(read))
-    }
-
-    /// See [`KeyedLimiter::handle`].
-    pub fn handle<Q>(self, key: &Q) -> Handle<C>
-    where
-        K: Borrow<Q>,
-        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
-    {
-        Handle {
-            away: self.buckets().send_away(self.terms, key, self.now_ns()),
-            terms: Arc::clone(self.terms),
-            clock: Arc::clone(&self.limiter.clock),
-        }
-    }
 }
 
-impl<K, C, H> fmt::Debug for On<'_, K, C, H> {
+impl<K, A: Algorithm, C, H> fmt::Debug for On<'_, K, A, C, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("On").field("quota", &self.terms.config()).finish_non_exhaustive()
+        f.debug_struct("On")
+            .field("algorithm", &A::from_config(self.terms.config()))
+            .finish_non_exhaustive()
     }
 }
 
@@ -435,7 +440,7 @@ impl<K, C, H> fmt::Debug for On<'_, K, C, H> {
 /// ```
 /// use flowgate::{KeyedLimiter, ManualClock, Quota};
 ///
-/// let users = KeyedLimiter::<String, _>::with_clock(Quota::per_minute(10), ManualClock::new())?;
+/// let users = KeyedLimiter::<String, _, _>::with_clock(Quota::per_minute(10), ManualClock::new())?;
 /// let (free, gold) = (users.tier(Quota::per_minute(10))?, users.tier(Quota::per_minute(60))?);
 /// let by_plan = users.on_each(|name: &str| if name.ends_with("@gold") { &gold } else { &free });
 ///
@@ -444,18 +449,20 @@ impl<K, C, H> fmt::Debug for On<'_, K, C, H> {
 /// assert!(by_plan.try_consume("alice", 60).is_err());
 /// # Ok::<(), flowgate::QuotaError>(())
 /// ```
-pub struct OnEach<'a, K, C, H, F> {
-    pub(super) limiter: &'a KeyedLimiter<K, C, H>,
+pub struct OnEach<'a, K, A: Algorithm, C, H, F> {
+    pub(super) limiter: &'a KeyedLimiter<K, A, C, H>,
     pub(super) tier_of: F,
 }
 
-impl<'a, K: Eq + Hash, C: Clock, H: BuildHasher + Clone, F> OnEach<'a, K, C, H, F> {
+impl<'a, K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone, F>
+    OnEach<'a, K, A, C, H, F>
+{
     /// The limiter with the quota of `key`, for any of its calls.
     #[inline]
-    pub fn key<Q>(&self, key: &Q) -> On<'a, K, C, H>
+    pub fn key<Q>(&self, key: &Q) -> On<'a, K, A, C, H>
     where
         Q: ?Sized,
-        F: Fn(&Q) -> &'a Tier,
+        F: Fn(&Q) -> &'a Tier<A>,
     {
         self.limiter.on((self.tier_of)(key))
     }
@@ -470,7 +477,7 @@ impl<'a, K: Eq + Hash, C: Clock, H: BuildHasher + Clone, F> OnEach<'a, K, C, H, 
     where
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
-        F: Fn(&Q) -> &'a Tier,
+        F: Fn(&Q) -> &'a Tier<A>,
     {
         self.key(key).try_consume(key, cost)
     }
@@ -481,13 +488,13 @@ impl<'a, K: Eq + Hash, C: Clock, H: BuildHasher + Clone, F> OnEach<'a, K, C, H, 
     where
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
-        F: Fn(&Q) -> &'a Tier,
+        F: Fn(&Q) -> &'a Tier<A>,
     {
         self.key(key).is_allowed(key)
     }
 }
 
-impl<K, C, H, F> fmt::Debug for OnEach<'_, K, C, H, F> {
+impl<K, A: Algorithm, C, H, F> fmt::Debug for OnEach<'_, K, A, C, H, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OnEach").finish_non_exhaustive()
     }

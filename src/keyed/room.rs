@@ -4,7 +4,6 @@ use std::boxed::Box;
 
 use crossbeam_utils::CachePadded;
 
-use crate::algorithm::Layout;
 use crate::cell::Cell;
 
 /// What becomes of a new key while a [`KeyedLimiter`](crate::KeyedLimiter) holds
@@ -75,10 +74,10 @@ impl Drop for Taken<'_> {
 pub(crate) const SHARED_BUCKETS: u64 = 4_096;
 
 impl Room {
-    pub(crate) fn new(layout: &Layout, max_keys: u64, when_full: WhenFull, now_ns: u64) -> Self {
+    pub(crate) fn new(unshared_word: u64, max_keys: u64, when_full: WhenFull) -> Self {
         let shared = if when_full == WhenFull::Share {
             let many = max_keys.min(SHARED_BUCKETS).next_power_of_two();
-            (0..many).map(|_| Cell::new(layout.fresh_word(now_ns))).collect()
+            (0..many).map(|_| Cell::new(unshared_word)).collect()
         } else {
             Box::default()
         };

@@ -21,12 +21,12 @@ use crate::tokens::Tokens;
 /// use flowgate::{KeyedLimiter, ManualClock, Quota};
 ///
 /// let clock = ManualClock::new();
-/// let before = KeyedLimiter::<String, _>::with_clock(Quota::per_minute(60), &clock)?;
+/// let before = KeyedLimiter::<String, _, _>::with_clock(Quota::per_minute(60), &clock)?;
 /// before.try_consume("alice", 50).unwrap();
 /// let saved = before.save();
 ///
 /// // Another process, with another clock, ten seconds later.
-/// let after = KeyedLimiter::<String, _>::with_clock(Quota::per_minute(60), ManualClock::at(1 << 40))?;
+/// let after = KeyedLimiter::<String, _, _>::with_clock(Quota::per_minute(60), ManualClock::at(1 << 40))?;
 /// after.restore_after(&saved, Duration::from_secs(10))?;
 /// assert_eq!(after.available("alice").whole(), 19); // 20, less a tick and a unit of rounding
 /// # Ok::<(), flowgate::QuotaError>(())

@@ -1,11 +1,10 @@
 //! Quotas beside the limiter's own, that read the same words.
 
 use core::fmt;
-use core::time::Duration;
 use std::sync::PoisonError;
 use std::vec::Vec;
 
-use crate::algorithm::{Layout, Plan, Rate};
+use crate::algorithm::{Adjustable, Algorithm, ManyRules};
 use crate::error::QuotaError;
 use crate::primitive::{Arc, Mutex};
 use crate::quota::Quota;
@@ -19,16 +18,34 @@ use crate::terms::Terms;
 /// ```
 /// use flowgate::{KeyedLimiter, ManualClock, Quota};
 ///
-/// let users = KeyedLimiter::<String, _>::with_clock(Quota::per_minute(10), ManualClock::new())?;
+/// let users = KeyedLimiter::<String, _, _>::with_clock(Quota::per_minute(10), ManualClock::new())?;
 /// let gold = users.tier(Quota::per_minute(60).burst(20))?;
 /// assert_eq!(users.available("alice"), 10);
 /// assert_eq!(users.on(&gold).available("bob"), 20);
 /// # Ok::<(), flowgate::QuotaError>(())
 /// ```
-#[derive(Clone)]
-pub struct Tier {
-    pub(super) terms: Arc<Terms>,
-    pub(super) tiers: Arc<Tiers>,
+pub struct Tier<A: Algorithm = Quota> {
+    pub(super) terms: Arc<Terms<A::Rules>>,
+    pub(super) tiers: Arc<Tiers<A::Rules>>,
+}
+
+impl<A: Algorithm> Tier<A> {
+    /// The algorithm in force, with its numbers.
+    #[must_use]
+    pub fn algorithm(&self) -> A {
+        A::from_config(self.terms.config())
+    }
+}
+
+impl<A: Adjustable> Tier<A> {
+    /// Changes the limit, or the burst, for all keys at once. See [`KeyedLimiter::set`](crate::KeyedLimiter::set).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn set(&self, algorithm: A) -> Result<(), QuotaError> {
+        self.tiers.change(&self.terms, &algorithm.config())
+    }
 }
 
 impl Tier {
@@ -50,7 +67,7 @@ impl Tier {
     /// ```
     /// use flowgate::{KeyedLimiter, ManualClock, Quota};
     ///
-    /// let users = KeyedLimiter::<u64, _>::with_clock(Quota::per_second(10), ManualClock::new())?;
+    /// let users = KeyedLimiter::<u64, _, _>::with_clock(Quota::per_second(10), ManualClock::new())?;
     /// let gold = users.tier(Quota::per_second(20))?;
     /// gold.set_quota(Quota::per_second(40))?;
     /// assert_eq!(users.on(&gold).available(&7), 40);
@@ -61,67 +78,71 @@ impl Tier {
     }
 }
 
-impl fmt::Debug for Tier {
+impl<A: Algorithm> Clone for Tier<A> {
+    fn clone(&self) -> Self {
+        Self { terms: Arc::clone(&self.terms), tiers: Arc::clone(&self.tiers) }
+    }
+}
+
+impl<A: Algorithm> fmt::Debug for Tier<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Tier").field(&self.quota()).finish()
+        f.debug_tuple("Tier").field(&self.algorithm()).finish()
     }
 }
 
 /// All plans by which the words of one limiter are read.
-pub(crate) struct Tiers {
-    layout: Layout,
-    state: Mutex<State>,
+pub(crate) struct Tiers<R: ManyRules> {
+    rules: R,
+    state: Mutex<State<R>>,
 }
 
-#[derive(Default)]
-struct State {
-    /// The rates that have a mark of their own, for good: the credit of a rate is exact only in words that
-    /// the same rate wrote.
-    rates: Vec<Rate>,
+struct State<R: ManyRules> {
+    marks: R::Marks,
     /// By all of these a bucket must be full before it can be dropped unnoticed: every plan there has been, but
     /// those that another one outlasts.
-    plans: Vec<Plan>,
+    plans: Vec<R::Plan>,
 }
 
 /// So many plans are kept apart; of more, two are made one that is slower than both.
 const MOST_PLANS: usize = 32;
 
-impl Tiers {
-    pub(crate) fn new(layout: Layout) -> Self {
-        Self { layout, state: Mutex::new(State::default()) }
+impl<R: ManyRules> Tiers<R> {
+    pub(crate) fn new(rules: R) -> Self {
+        let state = State { marks: R::Marks::default(), plans: Vec::new() };
+        Self { rules, state: Mutex::new(state) }
     }
 
-    fn with_state<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+    fn with_state<T>(&self, change: impl FnOnce(&mut State<R>) -> T) -> T {
         // Whatever panicked, the lists are whole: nothing in here does.
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Makes the terms for a quota.
-    pub(crate) fn make(&self, quota: &Quota) -> Result<Arc<Terms>, QuotaError> {
+    /// Makes the terms for a configuration.
+    pub(crate) fn make(&self, config: &R::Config) -> Result<Arc<Terms<R>>, QuotaError> {
         self.with_state(|state| {
-            let plan = state.admit(&self.layout, quota)?;
-            Ok(Arc::new(Terms::new(self.layout, &plan, quota)))
+            let plan = state.admit(&self.rules, config)?;
+            Ok(Arc::new(Terms::new(self.rules, &plan, config)))
         })
     }
 
-    /// Changes the quota of `terms`.
-    pub(crate) fn change(&self, terms: &Terms, quota: &Quota) -> Result<(), QuotaError> {
+    /// Changes the configuration of `terms`.
+    pub(crate) fn change(&self, terms: &Terms<R>, config: &R::Config) -> Result<(), QuotaError> {
         self.with_state(|state| {
             // Known before it is in force: so whoever drops full keys asks it, too.
-            let plan = state.admit(&self.layout, quota)?;
-            terms.replace(plan, quota, |_, _| ());
+            let plan = state.admit(&self.rules, config)?;
+            terms.replace(plan, config, |_, _| ());
             Ok(())
         })
     }
 
     /// The plans by all of which a bucket must be full before it can be dropped unnoticed.
-    pub(crate) fn plans(&self) -> Vec<Plan> {
+    pub(crate) fn plans(&self) -> Vec<R::Plan> {
         self.with_state(|state| state.plans.clone())
     }
 
     /// Lends those plans, and no quota changes meanwhile: a key that is judged by them would else be dropped although
     /// somebody has just taken from it by another one.
-    pub(crate) fn with_plans<T>(&self, run: impl FnOnce(&[Plan]) -> T) -> T {
+    pub(crate) fn with_plans<T>(&self, run: impl FnOnce(&[R::Plan]) -> T) -> T {
         if crate::planted::judge_by_an_old_list() {
             return run(&self.plans());
         }
@@ -129,63 +150,19 @@ impl Tiers {
     }
 }
 
-/// In a tick, a plan that is not the only one may refill this share of its capacity.
-///
-/// A word tells the level at the start of its tick, by the plan that wrote it. Another plan, of a higher rate, takes
-/// its own refill since then for granted: what the first one takes while the second one's bucket is so seen to
-/// overflow, it does not miss. That is less than a tick's refill, once.
-const TICK_SHARE: u64 = 4;
-
-impl State {
-    /// Makes a quota's plan one of those there have been.
-    fn admit(&mut self, layout: &Layout, quota: &Quota) -> Result<Plan, QuotaError> {
-        let plan = Plan::new(layout, quota)?;
-        self.check(layout, &plan)?;
-        let plan = self.mark(layout, plan);
-        if !self.plans.iter().any(|other| other.outlasts(&plan)) {
-            self.plans.retain(|other| !plan.outlasts(other));
+impl<R: ManyRules> State<R> {
+    /// Makes a configuration's plan one of those there have been.
+    fn admit(&mut self, rules: &R, config: &R::Config) -> Result<R::Plan, QuotaError> {
+        let plan = rules.admit(&mut self.marks, &self.plans, config)?;
+        if !self.plans.iter().any(|other| rules.outlasts(other, &plan)) {
+            self.plans.retain(|other| !rules.outlasts(&plan, other));
             self.plans.push(plan);
         }
         if self.plans.len() > MOST_PLANS
             && let (Some(one), Some(other)) = (self.plans.pop(), self.plans.pop())
         {
-            self.plans.push(one.slower_than_both(&other));
+            self.plans.push(rules.slower_than_both(&one, &other));
         }
         Ok(plan)
-    }
-
-    /// Checks that a tick is short, by a further plan and by those that are there.
-    fn check(&self, layout: &Layout, plan: &Plan) -> Result<(), QuotaError> {
-        let too_fast = |plan: &&Plan| {
-            let tick_units = plan.rate.credit(0, layout.tick_mask());
-            tick_units > plan.capacity_units / TICK_SHARE
-        };
-        let mut plans = self.plans.iter().chain([plan]);
-        match plans.find(too_fast) {
-            Some(plan) if !self.plans.is_empty() => Err(QuotaError::TooFastForTiers {
-                tick: layout.tick(),
-                fill: Duration::from_nanos(plan.rate.time_to_credit(0, plan.capacity_units)),
-            }),
-            _ => Ok(()),
-        }
-    }
-
-    /// Gives the plan its rate's mark. There are 14; further rates share one, and are rounded down to a unit
-    /// whenever they read what any of them wrote.
-    fn mark(&mut self, layout: &Layout, plan: Plan) -> Plan {
-        let step = layout.mark_mask & layout.mark_mask.wrapping_neg();
-        let marks = layout.mark_mask.checked_div(step).unwrap_or(0);
-        let at = self.rates.iter().position(|rate| *rate == plan.rate).unwrap_or_else(|| {
-            self.rates.push(plan.rate);
-            self.rates.len().saturating_sub(1)
-        });
-        // Mark 0 is that of words that no plan wrote.
-        let mark = u64::try_from(at).unwrap_or(u64::MAX).saturating_add(1);
-        if mark < marks {
-            return plan.with_mark(mark.saturating_mul(step), false);
-        }
-        // The rates that share the last mark need no place of their own.
-        self.rates.truncate(usize::try_from(marks).unwrap_or(usize::MAX).saturating_sub(1));
-        plan.with_mark(layout.mark_mask, true)
     }
 }
