@@ -50,7 +50,8 @@ impl FixedWindow {
 
     /// Starts a window with the first call after the one before is over, in place of at multiples of the period.
     ///
-    /// A window is up to 1/64 longer than its period then, never shorter: its start is kept in ticks.
+    /// A window is up to 1/32 longer than its period then, as a rule less than 1/2,000, and never shorter: it is kept in
+    /// ticks.
     #[must_use]
     pub fn from_first_call(mut self) -> Self {
         self.per.start = Start::FirstCall;

@@ -37,7 +37,7 @@ pub(crate) enum Start {
 /// ```
 ///
 /// * The **index** is the number of the window since the clock's zero, or, where a window starts with its first
-///   call, its start in ticks. More than half its range behind is ahead. The range is 18 years at least.
+///   call, that call's tick. More than half its range behind is ahead. The range is 18 years at least.
 /// * The **counts** are in units, below 2^`count_bits`. A fixed window has one.
 /// * The lowest bit is 0 in a word that holds no bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +47,12 @@ pub struct Windows {
     /// floor(2^64 / `period_ns`), so that a division is a multiplication.
     reciprocal: u64,
     count_bits: u32,
+    /// The bits below the index.
+    index_shift: u32,
     /// The tick of a window's start; `None` where windows are aligned.
     tick_shift: Option<u32>,
+    /// So many ticks a window lasts that starts in the tick of its first call; in the index's place.
+    ticks: u64,
     /// Whether the window before counts, too.
     weighs: bool,
     units_per_token: u64,
@@ -78,8 +82,10 @@ pub struct WindowReading {
 const ALIVE: u64 = 1;
 const ALIVE_BITS: u32 = 1;
 
-/// A window that starts with its first call does so at a tick, up to this part of it late.
-const TICKS_PER_PERIOD: u64 = 64;
+/// A window that starts with its first call lasts for whole ticks, of which up to two are too many. There are so many
+/// in a period, if there is room for that, and so many at least.
+const TICKS_PER_PERIOD: u64 = 4_096;
+const LEAST_TICKS_PER_PERIOD: u64 = 64;
 
 impl Windows {
     /// The layout with the finest unit that has room for this limit, and, so that it can be raised later, for eight
@@ -87,26 +93,31 @@ impl Windows {
     pub(crate) fn choose(per: &PerPeriod, weighs: bool) -> Result<Self, QuotaError> {
         per.check()?;
         let period_ns = u64::try_from(per.period.as_nanos()).unwrap_or(u64::MAX);
-        let fits = |headroom: u128, places: u32| {
+        let fits = |headroom: u128, least_ticks: u64, places: u32| {
             let units_per_token = 10_u64.checked_pow(places)?;
             let units = units_floor(per.limit, units_per_token).checked_mul(headroom)?;
             let count_bits = u128::BITS.saturating_sub(units.leading_zeros());
-            Self::fit(period_ns, per.start, weighs, count_bits, units_per_token)
+            Self::fit(per, period_ns, least_ticks, weighs, count_bits, units_per_token)
         };
-        for headroom in [8, 1] {
-            if let Some(windows) = (0..=9).rev().find_map(|places| fits(headroom, places)) {
+        let wishes =
+            [(8, TICKS_PER_PERIOD), (8, LEAST_TICKS_PER_PERIOD), (1, LEAST_TICKS_PER_PERIOD)];
+        for (headroom, least_ticks) in wishes {
+            let finest = (0..=9).rev().find_map(|places| fits(headroom, least_ticks, places));
+            if let Some(windows) = finest {
                 return Ok(windows);
             }
         }
-        let most_bits =
-            (1..64).rev().find(|bits| Self::fit(period_ns, per.start, weighs, *bits, 1).is_some());
+        let most_bits = (1..u64::BITS).rev().find(|bits| {
+            Self::fit(per, period_ns, LEAST_TICKS_PER_PERIOD, weighs, *bits, 1).is_some()
+        });
         let largest = most_bits.map_or(0, |bits| (1_u64 << bits).wrapping_sub(1));
         Err(QuotaError::CapacityTooLarge { tokens: per.limit, largest: Tokens::new(largest) })
     }
 
     fn fit(
+        per: &PerPeriod,
         period_ns: u64,
-        start: Start,
+        least_ticks: u64,
         weighs: bool,
         count_bits: u32,
         units_per_token: u64,
@@ -117,7 +128,7 @@ impl Windows {
         // The ticks, or windows, in half the range.
         let half = 1_u128.checked_shl(index_bits.checked_sub(1)?)?;
         let needed_ns = u128::from(LONGEST_IDLE_NS);
-        let (offset_ns, tick_shift) = match start {
+        let (offset_ns, tick_shift) = match per.start {
             Start::Aligned { offset_ns } => (offset_ns, None),
             Start::FirstCall => {
                 let tick_shift = needed_ns.div_ceil(half).max(1).next_power_of_two().ilog2();
@@ -126,25 +137,24 @@ impl Windows {
         };
         let has_range = match tick_shift {
             None => half.saturating_mul(period_ns.into()) >= needed_ns,
-            Some(shift) => (TICKS_PER_PERIOD << shift) <= period_ns,
+            Some(shift) => period_ns >> shift >= least_ticks,
         };
         let reciprocal = u64::try_from((1_u128 << 64).checked_div(period_ns.into())?).ok()?;
+        let index_shift = u64::BITS.checked_sub(index_bits)?;
+        // Its first call may come at the end of its first tick: one more, so that it is never too short.
+        let tick_ns = 1_u64.checked_shl(tick_shift.unwrap_or(0))?;
+        let ticks = period_ns.div_ceil(tick_ns).saturating_add(1);
         has_range.then_some(Self {
             period_ns,
             offset_ns,
             reciprocal,
             count_bits,
+            index_shift,
             tick_shift,
+            ticks: if tick_shift.is_some() { ticks.checked_shl(index_shift)? } else { 0 },
             weighs,
             units_per_token,
         })
-    }
-
-    /// The bits below the index.
-    #[inline]
-    fn index_shift(&self) -> u32 {
-        let counts = if self.weighs { self.count_bits.wrapping_mul(2) } else { self.count_bits };
-        counts.wrapping_add(ALIVE_BITS)
     }
 
     #[inline]
@@ -168,17 +178,23 @@ impl Windows {
     /// The number of the aligned window of `now_ns`, and what has passed of it.
     #[inline]
     fn window(&self, now_ns: u64) -> (u64, u64) {
+        let (number, elapsed_ns) = self.window_or_one_less(now_ns);
+        if elapsed_ns < self.period_ns {
+            (number, elapsed_ns)
+        } else {
+            (number.wrapping_add(1), elapsed_ns.wrapping_sub(self.period_ns))
+        }
+    }
+
+    /// The same, or the number before it, of whose window more than all has passed: the reciprocal is rounded down.
+    #[inline]
+    fn window_or_one_less(&self, now_ns: u64) -> (u64, u64) {
         let since_ns = now_ns.wrapping_add(self.offset_ns);
         let product = u128::from(since_ns).wrapping_mul(self.reciprocal.into());
-        // The high half fits. It is the quotient or, the reciprocal being rounded down, one less.
+        // The high half fits.
         #[allow(clippy::cast_possible_truncation)]
-        let index = (product >> 64) as u64;
-        let elapsed_ns = since_ns.wrapping_sub(index.wrapping_mul(self.period_ns));
-        if elapsed_ns < self.period_ns {
-            (index, elapsed_ns)
-        } else {
-            (index.wrapping_add(1), elapsed_ns.wrapping_sub(self.period_ns))
-        }
+        let number = (product >> 64) as u64;
+        (number, since_ns.wrapping_sub(number.wrapping_mul(self.period_ns)))
     }
 
     /// The word with a count added, in the window of a reading.
@@ -216,7 +232,7 @@ impl Windows {
                 now_ns,
                 elapsed_ns: 0,
                 until_ns: 0,
-                index: self.window(now_ns).0 << self.index_shift(),
+                index: self.window(now_ns).0 << self.index_shift,
                 count: 0,
                 before: 0,
             },
@@ -225,7 +241,7 @@ impl Windows {
     }
 
     fn read_aligned(&self, word: u64, now_ns: u64) -> WindowReading {
-        let shift = self.index_shift();
+        let shift = self.index_shift;
         let (number, elapsed_ns) = self.window(now_ns);
         let index = number << shift;
         let stored = word >> shift << shift;
@@ -252,39 +268,45 @@ impl Windows {
         at(index, 0, before)
     }
 
+    /// A window lasts from the start of the tick of its first call for whole ticks, so that every time belongs to one
+    /// window, whoever asks.
     fn read_from_first(&self, word: u64, now_ns: u64, tick_shift: u32) -> WindowReading {
-        let shift = self.index_shift();
-        // A start is rounded up to a tick: a window never ends before its period has passed.
-        let tick_ns = 1_u64 << tick_shift;
-        let next_tick = now_ns.wrapping_add(tick_ns.wrapping_sub(1)) >> tick_shift;
-        let index = next_tick << shift;
+        let shift = self.index_shift;
+        let index = now_ns >> tick_shift << shift;
         let stored = word >> shift << shift;
-        let fresh =
-            WindowReading { now_ns, elapsed_ns: 0, until_ns: 0, index, count: 0, before: 0 };
-        if self.count(word) == 0 {
-            return fresh;
-        }
+        let in_tick_ns = now_ns & (1_u64 << tick_shift).wrapping_sub(1);
+        let fresh = WindowReading {
+            now_ns,
+            elapsed_ns: in_tick_ns,
+            until_ns: 0,
+            index,
+            count: 0,
+            before: 0,
+        };
         let behind = index.wrapping_sub(stored);
-        let stored_reading = WindowReading { index: stored, count: self.count(word), ..fresh };
-        if behind > u64::MAX / 2 {
-            let ahead = behind.wrapping_neg() >> shift;
-            let until_ns = (ahead << tick_shift)
-                .saturating_add((next_tick << tick_shift).wrapping_sub(now_ns));
-            return WindowReading { until_ns, ..stored_reading };
-        }
-        // From the start to the next tick, and back to now, which may be before the start by part of a tick.
-        let to_tick_ns = (behind >> shift) << tick_shift;
-        let part_ns = (next_tick << tick_shift).wrapping_sub(now_ns);
-        let elapsed_ns = to_tick_ns.saturating_sub(part_ns);
-        if elapsed_ns >= self.period_ns {
+        if self.count(word) == 0 || (behind >= self.ticks && behind <= u64::MAX / 2) {
             return fresh;
         }
-        WindowReading { elapsed_ns, ..stored_reading }
+        let stored = WindowReading { index: stored, count: self.count(word), ..fresh };
+        if behind > u64::MAX / 2 {
+            let ahead_ns = (behind.wrapping_neg() >> shift) << tick_shift;
+            return WindowReading {
+                elapsed_ns: 0,
+                until_ns: ahead_ns.wrapping_sub(in_tick_ns),
+                ..stored
+            };
+        }
+        let elapsed_ns = ((behind >> shift) << tick_shift).wrapping_add(in_tick_ns);
+        WindowReading { elapsed_ns, ..stored }
     }
 
     /// Until this window is over.
     fn rest_ns(&self, reading: &WindowReading) -> u64 {
-        reading.until_ns.saturating_add(self.period_ns.saturating_sub(reading.elapsed_ns))
+        let length_ns = match self.tick_shift {
+            Some(tick_shift) => (self.ticks >> self.index_shift) << tick_shift,
+            None => self.period_ns,
+        };
+        reading.until_ns.saturating_add(length_ns.saturating_sub(reading.elapsed_ns))
     }
 
     /// After how much of a window its weight for `before` leaves room for `room` units: exactly.
@@ -483,23 +505,31 @@ impl Rules for Windows {
         plan.limit_units
     }
 
-    /// In the window of the word, if that is an aligned one.
+    /// In the window of the word.
     #[inline(always)]
     fn take_in_place(&self, word: u64, now_ns: u64, wanted: u64, limit_units: u64) -> Option<u64> {
-        if self.tick_shift.is_some() || word & ALIVE == 0 {
-            return None;
-        }
-        let (number, elapsed_ns) = self.window(now_ns);
-        let shift = self.index_shift();
-        if (number << shift) ^ (word >> shift << shift) != 0 {
-            return None;
-        }
+        let stored = word >> self.index_shift << self.index_shift;
         let room = limit_units.checked_sub(self.count(word))?.checked_sub(wanted)?;
-        if self.weighs {
-            let rest_ns = self.period_ns.wrapping_sub(elapsed_ns);
-            let weighed = u128::from(self.before(word)).wrapping_mul(rest_ns.into());
-            if weighed > u128::from(room).wrapping_mul(self.period_ns.into()) {
+        if let Some(tick_shift) = self.tick_shift {
+            // What is ahead wraps to a large number. A window with nothing in it has not begun.
+            let since = (now_ns >> tick_shift << self.index_shift).wrapping_sub(stored);
+            if since >= self.ticks || self.count(word) == 0 || word & ALIVE == 0 {
                 return None;
+            }
+        } else {
+            let (number, elapsed_ns) = self.window_or_one_less(now_ns);
+            if number << self.index_shift != stored
+                || elapsed_ns >= self.period_ns
+                || word & ALIVE == 0
+            {
+                return None;
+            }
+            if self.weighs {
+                let rest_ns = self.period_ns.wrapping_sub(elapsed_ns);
+                let weighed = u128::from(self.before(word)).wrapping_mul(rest_ns.into());
+                if weighed > u128::from(room).wrapping_mul(self.period_ns.into()) {
+                    return None;
+                }
             }
         }
         // At most the limit, which a count has room for.
