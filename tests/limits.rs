@@ -150,3 +150,49 @@ fn every_refusal_is_a_sentence() {
         assert_eq!(build(quota.parse().unwrap()).unwrap_err().to_string(), message);
     }
 }
+
+/// Each number is the largest that builds.
+#[test]
+fn the_page_names_the_largest_limits_of_windows() {
+    use flowgate::{Algorithm, FixedWindow, Limiter, SlidingWindow};
+    fn is_largest<A: Algorithm>(limit: u64, with: impl Fn(u64) -> A) -> bool {
+        let builds = |limit| Limiter::with_clock(with(limit), ManualClock::new());
+        let refused = builds(limit + 1);
+        let named = match refused {
+            Err(QuotaError::CapacityTooLarge { largest, .. }) => largest == limit,
+            _ => false,
+        };
+        builds(limit).is_ok() && named
+    }
+    let mut checked = 0;
+    for line in PAGE.lines().filter(|line| line.starts_with("| windows of `")) {
+        let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [period, fixed, first, sliding] = cells[..] else { panic!("{line}") };
+        let period = period.trim_start_matches("windows of ").trim_matches('`');
+        // A quota of one per period knows how to read one.
+        let period = format!("1/{period}").parse::<Quota>().unwrap().period();
+        assert!(is_largest(number(fixed), |n| FixedWindow::new(n, period)), "{line}");
+        let from_first = |n| FixedWindow::new(n, period).from_first_call();
+        assert!(is_largest(number(first), from_first), "{line}");
+        assert!(is_largest(number(sliding), |n| SlidingWindow::new(n, period)), "{line}");
+        checked += 1;
+    }
+    assert_eq!(checked, 5);
+}
+
+#[test]
+fn the_page_names_what_an_instant_holds() {
+    use flowgate::{Gcra, Limiter};
+    let build = |quota| Limiter::with_clock(Gcra::new(quota), ManualClock::new());
+    let any = number(row("highest rate of an instant")[1]);
+    for rate in any - 1_000..=any {
+        assert!(build(Quota::per_second(rate)).is_ok(), "{rate}");
+    }
+    let refused = build(Quota::per_second(any * 2 + 1_234_567));
+    assert!(matches!(refused, Err(QuotaError::RateTooHigh { .. })), "{refused:?}");
+    let exact = number(row("highest rate of an instant, if a token takes whole sixteenths of a nanosecond")[1]);
+    assert!(build(Quota::per_second(exact).burst(1)).is_ok());
+    let burst = number(row("largest burst of an instant")[1]);
+    assert!(build(Quota::per_second(1_000_000).burst(burst)).is_ok());
+    assert!(build(Quota::per_second(1_000_000).burst(burst + 1)).is_err());
+}
