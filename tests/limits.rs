@@ -190,7 +190,9 @@ fn the_page_names_what_an_instant_holds() {
     }
     let refused = build(Quota::per_second(any * 2 + 1_234_567));
     assert!(matches!(refused, Err(QuotaError::RateTooHigh { .. })), "{refused:?}");
-    let exact = number(row("highest rate of an instant, if a token takes whole sixteenths of a nanosecond")[1]);
+    let exact = number(
+        row("highest rate of an instant, if a token takes whole sixteenths of a nanosecond")[1],
+    );
     assert!(build(Quota::per_second(exact).burst(1)).is_ok());
     let burst = number(row("largest burst of an instant")[1]);
     assert!(build(Quota::per_second(1_000_000).burst(burst)).is_ok());

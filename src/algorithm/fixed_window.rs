@@ -1,11 +1,7 @@
 //! A fixed window.
 
-use core::time::Duration;
-
-use super::window::{PerPeriod, Start, Windows};
-use super::{Adjustable, Algorithm, Extras, OneWord};
-use crate::error::QuotaError;
-use crate::tokens::Tokens;
+use super::on_windows;
+use super::window::{PerPeriod, Start};
 
 /// A fixed window: so many per minute, from minute to minute.
 ///
@@ -40,14 +36,9 @@ pub struct FixedWindow {
     per: PerPeriod,
 }
 
-impl FixedWindow {
-    /// Allows `limit` per window of `period`, at multiples of the period.
-    #[must_use]
-    pub fn new(limit: impl Into<Tokens>, period: Duration) -> Self {
-        let start = Start::Aligned { offset_ns: 0 };
-        Self { per: PerPeriod { limit: limit.into(), period, start } }
-    }
+on_windows!(FixedWindow, false);
 
+impl FixedWindow {
     /// Starts a window with the first call after the one before is over, in place of at multiples of the period.
     ///
     /// A window is up to 1/32 longer than its period then, as a rule less than 1/2,000, and never shorter: it is kept in
@@ -57,39 +48,4 @@ impl FixedWindow {
         self.per.start = Start::FirstCall;
         self
     }
-
-    /// The limit.
-    #[must_use]
-    pub const fn limit(&self) -> Tokens {
-        self.per.limit
-    }
-
-    /// The length of a window.
-    #[must_use]
-    pub const fn period(&self) -> Duration {
-        self.per.period
-    }
 }
-
-impl OneWord for FixedWindow {
-    type Rules = Windows;
-
-    fn rules(&self, _extras: &Extras) -> Result<Windows, QuotaError> {
-        Windows::choose(&self.per, false)
-    }
-
-    fn config(&self) -> PerPeriod {
-        self.per
-    }
-
-    fn from_config(per: PerPeriod) -> Self {
-        Self { per }
-    }
-
-    fn since_1970(self, zero_at_unix_ns: u64) -> Self {
-        Self { per: self.per.since_1970(zero_at_unix_ns) }
-    }
-}
-
-impl Algorithm for FixedWindow {}
-impl Adjustable for FixedWindow {}

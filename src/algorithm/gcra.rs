@@ -1,8 +1,6 @@
 //! GCRA, the generic cell rate algorithm.
 
-use super::instant::Instants;
-use super::{Adjustable, Algorithm, Extras, OneWord};
-use crate::error::QuotaError;
+use super::on_an_instant;
 use crate::quota::Quota;
 
 /// The generic cell rate algorithm: a token bucket that remembers one instant, when the next request would be
@@ -36,41 +34,8 @@ pub struct Gcra {
     quota: Quota,
 }
 
-impl Gcra {
+on_an_instant!(
+    Gcra,
+    0,
     /// Allows what the quota allows.
-    #[must_use]
-    pub const fn new(quota: Quota) -> Self {
-        Self { quota }
-    }
-
-    /// The quota.
-    #[must_use]
-    pub const fn quota(&self) -> Quota {
-        self.quota
-    }
-}
-
-impl From<Quota> for Gcra {
-    fn from(quota: Quota) -> Self {
-        Self::new(quota)
-    }
-}
-
-impl OneWord for Gcra {
-    type Rules = Instants;
-
-    fn rules(&self, _extras: &Extras) -> Result<Instants, QuotaError> {
-        Instants::choose(&self.quota, 0)
-    }
-
-    fn config(&self) -> Quota {
-        self.quota
-    }
-
-    fn from_config(quota: Quota) -> Self {
-        Self { quota }
-    }
-}
-
-impl Algorithm for Gcra {}
-impl Adjustable for Gcra {}
+);

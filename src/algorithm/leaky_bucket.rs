@@ -1,8 +1,6 @@
 //! The leaky bucket as a meter.
 
-use super::instant::Instants;
-use super::{Adjustable, Algorithm, Extras, OneWord};
-use crate::error::QuotaError;
+use super::on_an_instant;
 use crate::quota::Quota;
 
 /// The leaky bucket as a meter: each request pours its cost in, the bucket leaks at a steady rate, and what would
@@ -37,41 +35,8 @@ pub struct LeakyBucket {
     quota: Quota,
 }
 
-impl LeakyBucket {
+on_an_instant!(
+    LeakyBucket,
+    0,
     /// Leaks at the rate of the quota, and holds its burst.
-    #[must_use]
-    pub const fn new(quota: Quota) -> Self {
-        Self { quota }
-    }
-
-    /// The quota.
-    #[must_use]
-    pub const fn quota(&self) -> Quota {
-        self.quota
-    }
-}
-
-impl From<Quota> for LeakyBucket {
-    fn from(quota: Quota) -> Self {
-        Self::new(quota)
-    }
-}
-
-impl OneWord for LeakyBucket {
-    type Rules = Instants;
-
-    fn rules(&self, _extras: &Extras) -> Result<Instants, QuotaError> {
-        Instants::choose(&self.quota, 0)
-    }
-
-    fn config(&self) -> Quota {
-        self.quota
-    }
-
-    fn from_config(quota: Quota) -> Self {
-        Self { quota }
-    }
-}
-
-impl Algorithm for LeakyBucket {}
-impl Adjustable for LeakyBucket {}
+);

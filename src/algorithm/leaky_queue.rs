@@ -1,8 +1,6 @@
 //! The leaky bucket as a queue.
 
-use super::instant::Instants;
-use super::{Adjustable, Algorithm, Extras, OneWord};
-use crate::error::QuotaError;
+use super::on_an_instant;
 use crate::quota::Quota;
 
 /// The leaky bucket as a queue: whoever is let in leaves one by one, at a fixed pace, and learns when; if too many
@@ -39,41 +37,8 @@ pub struct LeakyQueue {
     quota: Quota,
 }
 
-impl LeakyQueue {
+on_an_instant!(
+    LeakyQueue,
+    1,
     /// Leaves at the rate of the quota; its burst is how many may wait.
-    #[must_use]
-    pub const fn new(quota: Quota) -> Self {
-        Self { quota }
-    }
-
-    /// The quota.
-    #[must_use]
-    pub const fn quota(&self) -> Quota {
-        self.quota
-    }
-}
-
-impl From<Quota> for LeakyQueue {
-    fn from(quota: Quota) -> Self {
-        Self::new(quota)
-    }
-}
-
-impl OneWord for LeakyQueue {
-    type Rules = Instants;
-
-    fn rules(&self, _extras: &Extras) -> Result<Instants, QuotaError> {
-        Instants::choose(&self.quota, 1)
-    }
-
-    fn config(&self) -> Quota {
-        self.quota
-    }
-
-    fn from_config(quota: Quota) -> Self {
-        Self { quota }
-    }
-}
-
-impl Algorithm for LeakyQueue {}
-impl Adjustable for LeakyQueue {}
+);

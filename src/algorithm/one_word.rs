@@ -85,3 +85,100 @@ impl OneWord for Quota {
         quota
     }
 }
+
+/// An algorithm on one instant: a quota, and how many tokens beyond its burst may be under way.
+macro_rules! on_an_instant {
+    ($algorithm:ident, $extra_tokens:literal, $(#[$new:meta])*) => {
+        impl $algorithm {
+            $(#[$new])*
+            #[must_use]
+            pub const fn new(quota: crate::Quota) -> Self {
+                Self { quota }
+            }
+
+            /// The quota.
+            #[must_use]
+            pub const fn quota(&self) -> crate::Quota {
+                self.quota
+            }
+        }
+
+        impl From<crate::Quota> for $algorithm {
+            fn from(quota: crate::Quota) -> Self {
+                Self::new(quota)
+            }
+        }
+
+        impl crate::algorithm::OneWord for $algorithm {
+            type Rules = crate::algorithm::Instants;
+
+            fn rules(&self, _: &crate::algorithm::Extras) -> Result<Self::Rules, crate::QuotaError> {
+                crate::algorithm::Instants::choose(&self.quota, $extra_tokens)
+            }
+
+            fn config(&self) -> crate::Quota {
+                self.quota
+            }
+
+            fn from_config(quota: crate::Quota) -> Self {
+                Self { quota }
+            }
+        }
+
+        impl crate::algorithm::Algorithm for $algorithm {}
+        impl crate::algorithm::Adjustable for $algorithm {}
+    };
+}
+
+/// An algorithm on counts of windows, and whether the window before weighs.
+macro_rules! on_windows {
+    ($algorithm:ident, $weighs:literal) => {
+        impl $algorithm {
+            /// Allows `limit` per window of `period`, at multiples of the period.
+            #[must_use]
+            pub fn new(limit: impl Into<crate::Tokens>, period: core::time::Duration) -> Self {
+                Self { per: crate::algorithm::PerPeriod::new(limit.into(), period) }
+            }
+
+            /// The limit.
+            #[must_use]
+            pub const fn limit(&self) -> crate::Tokens {
+                self.per.limit
+            }
+
+            /// The length of a window.
+            #[must_use]
+            pub const fn period(&self) -> core::time::Duration {
+                self.per.period
+            }
+        }
+
+        impl crate::algorithm::OneWord for $algorithm {
+            type Rules = crate::algorithm::Windows;
+
+            fn rules(
+                &self,
+                _: &crate::algorithm::Extras,
+            ) -> Result<Self::Rules, crate::QuotaError> {
+                crate::algorithm::Windows::choose(&self.per, $weighs)
+            }
+
+            fn config(&self) -> crate::algorithm::PerPeriod {
+                self.per
+            }
+
+            fn from_config(per: crate::algorithm::PerPeriod) -> Self {
+                Self { per }
+            }
+
+            fn since_1970(self, zero_at_unix_ns: u64) -> Self {
+                Self { per: self.per.since_1970(zero_at_unix_ns) }
+            }
+        }
+
+        impl crate::algorithm::Algorithm for $algorithm {}
+        impl crate::algorithm::Adjustable for $algorithm {}
+    };
+}
+
+pub(crate) use {on_an_instant, on_windows};

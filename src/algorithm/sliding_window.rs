@@ -1,11 +1,7 @@
 //! A sliding window, by two weighed counts.
 
-use core::time::Duration;
-
-use super::window::{PerPeriod, Start, Windows};
-use super::{Adjustable, Algorithm, Extras, OneWord};
-use crate::error::QuotaError;
-use crate::tokens::Tokens;
+use super::on_windows;
+use super::window::PerPeriod;
 
 /// A sliding window, approximately: the count of the present fixed window, and that of the one before, weighed by
 /// how much of it a sliding window would still cover.
@@ -40,46 +36,4 @@ pub struct SlidingWindow {
     per: PerPeriod,
 }
 
-impl SlidingWindow {
-    /// Allows `limit` per window of `period`, at multiples of the period.
-    #[must_use]
-    pub fn new(limit: impl Into<Tokens>, period: Duration) -> Self {
-        let start = Start::Aligned { offset_ns: 0 };
-        Self { per: PerPeriod { limit: limit.into(), period, start } }
-    }
-
-    /// The limit.
-    #[must_use]
-    pub const fn limit(&self) -> Tokens {
-        self.per.limit
-    }
-
-    /// The length of a window.
-    #[must_use]
-    pub const fn period(&self) -> Duration {
-        self.per.period
-    }
-}
-
-impl OneWord for SlidingWindow {
-    type Rules = Windows;
-
-    fn rules(&self, _extras: &Extras) -> Result<Windows, QuotaError> {
-        Windows::choose(&self.per, true)
-    }
-
-    fn config(&self) -> PerPeriod {
-        self.per
-    }
-
-    fn from_config(per: PerPeriod) -> Self {
-        Self { per }
-    }
-
-    fn since_1970(self, zero_at_unix_ns: u64) -> Self {
-        Self { per: self.per.since_1970(zero_at_unix_ns) }
-    }
-}
-
-impl Algorithm for SlidingWindow {}
-impl Adjustable for SlidingWindow {}
+on_windows!(SlidingWindow, true);

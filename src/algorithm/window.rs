@@ -321,6 +321,11 @@ impl Windows {
 }
 
 impl PerPeriod {
+    /// In windows that begin at multiples of the period.
+    pub(crate) fn new(limit: Tokens, period: Duration) -> Self {
+        Self { limit, period, start: Start::Aligned { offset_ns: 0 } }
+    }
+
     /// The same, on a clock that showed zero so long after 1970.
     pub(crate) fn since_1970(self, zero_at_unix_ns: u64) -> Self {
         let Start::Aligned { offset_ns } = self.start else { return self };
