@@ -287,7 +287,7 @@ fn take_in_a_crowd<R: Rules>(
     }
 }
 
-/// Refuses at once what is surely not there.
+/// Refuses at once what is surely not there, and takes at once what surely is.
 #[inline(never)]
 fn take_or_refuse<R: Rules>(
     terms: &Terms<R>,
@@ -296,8 +296,18 @@ fn take_or_refuse<R: Rules>(
     wanted: u64,
     now_ns: u64,
 ) -> Result<Taken, Gone> {
-    if terms.lacks(seen, now_ns, wanted) && word.load() == seen {
-        return Ok(Taken::Refused(seen));
+    if !terms.layout.may_hold_as_stored(seen, wanted) {
+        if terms.lacks(seen, now_ns, wanted) && word.load() == seen {
+            return Ok(Taken::Refused(seen));
+        }
+    } else if word.load_to_read() == seen
+        && let Some(plan) = terms.plan_for(seen)
+        && let Some(left) = terms.layout.take_by((&plan, terms.brim()), seen, now_ns, wanted)
+    {
+        return match word.replace(seen, left) {
+            Ok(()) => Ok(Taken::Granted(left)),
+            Err(_) => take_in_a_crowd(terms, word, wanted, now_ns),
+        };
     }
     take_slow(terms, word, (seen, false), wanted, now_ns)
 }

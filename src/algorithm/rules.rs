@@ -112,6 +112,18 @@ pub trait Rules: Copy + Debug + Send + Sync + 'static {
         None
     }
 
+    /// The word after taking, if that is found without looking at every case.
+    #[inline]
+    fn take_by(
+        &self,
+        (_plan, _brim): (&Self::Plan, u64),
+        _word: u64,
+        _now_ns: u64,
+        _wanted: u64,
+    ) -> Option<u64> {
+        None
+    }
+
     /// Whether a word may hold `wanted` whatever the time is.
     #[inline]
     fn may_hold_as_stored(&self, _word: u64, _wanted: u64) -> bool {

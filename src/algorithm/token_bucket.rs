@@ -243,6 +243,47 @@ impl Layout {
         level >= wanted && level <= brim & self.level_mask
     }
 
+    /// The word after taking in a later tick than the word's, by the plan that wrote it; `None` in all other cases.
+    ///
+    /// Credit telescopes: what has arrived by now, less what has since the present tick began, is what had
+    /// arrived when it began. So below the brim one credit brings the level up to the present tick, and taking is a
+    /// subtraction again; only near the capacity is the rest needed, to see what overflows.
+    #[inline(always)]
+    pub(crate) fn take_by(
+        &self,
+        (plan, brim): (&Plan, u64),
+        word: u64,
+        now_ns: u64,
+        wanted: u64,
+    ) -> Option<u64> {
+        let tick_ns = now_ns & !self.tick_mask();
+        let since = (tick_ns << SPARE_BITS).wrapping_sub(word & !self.low_mask);
+        let is_own = (word ^ plan.mark) & self.mark_mask == 0 && !plan.shares_mark;
+        let has_brim = (brim ^ plan.mark) & self.mark_mask == 0;
+        if !is_own || !has_brim || since > u64::MAX / 2 {
+            return None;
+        }
+        let since_ns = since >> SPARE_BITS;
+        let capacity = self.zero.wrapping_add(plan.capacity_units);
+        let level = if since_ns >= plan.full_after_ns {
+            capacity
+        } else {
+            // At most what fills the deepest debt: no overflow.
+            let credit = plan.rate.credit(tick_ns.wrapping_sub(since_ns), since_ns);
+            (word & self.level_mask).wrapping_add(credit)
+        };
+        let cost_units = wanted.wrapping_sub(self.zero);
+        let stamp = (tick_ns << SPARE_BITS) & !self.low_mask;
+        if level <= brim & self.level_mask {
+            return (level >= wanted).then(|| stamp | plan.mark | level.wrapping_sub(cost_units));
+        }
+        let in_tick_units = plan.rate.credit(tick_ns, self.in_tick_ns(now_ns));
+        let level = level.wrapping_add(in_tick_units).min(capacity);
+        // There is room below zero for a tick's credit.
+        let left = level.wrapping_sub(cost_units).wrapping_sub(in_tick_units);
+        (level >= wanted).then_some(stamp | plan.mark | left)
+    }
+
     /// Tells whether a bucket surely does not hold `wanted` (a cost plus `zero`) at `now_ns`, nor a moment later: a
     /// tick, and a microsecond. One multiplication, and nothing of a plan but its [`pace`](Plan::pace), tells most
     /// refusals; of a word that is ahead or gone it tells nothing.
@@ -422,6 +463,17 @@ impl Rules for Layout {
     fn take_in_place(&self, word: u64, now_ns: u64, wanted: u64, brim: u64) -> Option<u64> {
         self.holds_in_place(word, now_ns, wanted, brim)
             .then(|| word.wrapping_sub(wanted.wrapping_sub(self.zero)))
+    }
+
+    #[inline(always)]
+    fn take_by(
+        &self,
+        (plan, brim): (&Plan, u64),
+        word: u64,
+        now_ns: u64,
+        wanted: u64,
+    ) -> Option<u64> {
+        Self::take_by(self, (plan, brim), word, now_ns, wanted)
     }
 
     #[inline(always)]
