@@ -69,8 +69,8 @@ impl Calls {
             self.evenly(1, 1, probe_ns, 1);
             let end_ns = probe_ns + period_ns;
             self.evenly(1, limit - 1, end_ns - burst_ns, burst_ns);
-            // A window from the first call is up to 1/64 longer than its period.
-            self.evenly(1, limit, end_ns + period_ns / 64 + 2, burst_ns);
+            // A window from the first call is up to 1/32 longer than its period.
+            self.evenly(1, limit, end_ns + period_ns / 32 + 2, burst_ns);
         }
         (2, "two attackers with the limit before a window ends, and again after")
     }
