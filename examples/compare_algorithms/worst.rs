@@ -64,10 +64,10 @@ mod tests {
     #[test]
     fn a_window_has_its_start_and_not_its_end() {
         let mut worst = WorstWindow::new(100);
-        [0, 99].map(|time_ns| worst.add(time_ns));
+        [0, 99].iter().for_each(|time_ns| worst.add(*time_ns));
         assert_eq!(worst.most(), 2);
         let mut worst = WorstWindow::new(100);
-        [0, 100].map(|time_ns| worst.add(time_ns));
+        [0, 100].iter().for_each(|time_ns| worst.add(*time_ns));
         assert_eq!(worst.most(), 1);
     }
 }
