@@ -384,6 +384,22 @@ fn a_denial_belongs_to_one_quota() {
     assert!(limiter.try_consume(500).is_ok());
 }
 
+/// Only a queue tells anybody to wait for what it has granted.
+#[test]
+fn what_is_granted_may_go_at_once_but_from_a_queue() {
+    use flowgate::{Algorithm, Gcra, LeakyBucket, LeakyQueue, Limiter};
+    fn departures<A: Algorithm>(algorithm: A) -> Vec<Duration> {
+        let limiter = Limiter::with_clock(algorithm, ManualClock::new()).unwrap();
+        (0..3).map(|_| limiter.try_consume(1).unwrap().departs_after()).collect()
+    }
+    let quota = Quota::per_second(10).burst(3);
+    assert_eq!(departures(quota), [Duration::ZERO; 3]);
+    assert_eq!(departures(Gcra::new(quota)), [Duration::ZERO; 3]);
+    assert_eq!(departures(LeakyBucket::new(quota)), [Duration::ZERO; 3]);
+    let paced = [0, 100, 200].map(Duration::from_millis);
+    assert_eq!(departures(LeakyQueue::new(quota)), paced);
+}
+
 /// What is smaller than a unit is not given back, and what a charge could not take is returned exactly.
 #[test]
 fn rounding_never_grants() {

@@ -246,8 +246,11 @@ impl Rules for Instants {
         Wait::after(reading.now_ns, nanos_of(reading.ahead))
     }
 
-    /// The last token leaves an interval before the instant at which the next one could.
+    /// The last token leaves an interval before the instant at which the next one could; but from a meter, at once.
     fn departs_ns(&self, _plan: &InstantPlan, reading: &InstantReading) -> u64 {
+        if self.extra_tokens == 0 {
+            return 0;
+        }
         nanos_of(reading.ahead.saturating_sub(self.interval))
     }
 
