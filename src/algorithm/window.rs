@@ -210,18 +210,17 @@ impl Windows {
 
     /// The word of the window of `now_ns`, in which nothing is counted.
     fn empty(&self, now_ns: u64) -> u64 {
-        let empty = match self.tick_shift {
-            Some(tick_shift) => self.read_from_first(ALIVE, now_ns, tick_shift),
-            None => WindowReading {
-                now_ns,
-                elapsed_ns: 0,
-                until_ns: 0,
-                index: self.window(now_ns).0 << self.index_shift(),
-                count: 0,
-                before: 0,
-            },
+        let number = match self.tick_shift {
+            Some(tick_shift) => Self::next_tick(now_ns, tick_shift),
+            None => self.window(now_ns).0,
         };
-        self.store(&empty, 0)
+        number << self.index_shift() | ALIVE
+    }
+
+    /// A start is rounded up to a tick: a window never ends before its period has passed.
+    #[inline]
+    fn next_tick(now_ns: u64, tick_shift: u32) -> u64 {
+        now_ns.wrapping_add((1_u64 << tick_shift).wrapping_sub(1)) >> tick_shift
     }
 
     fn read_aligned(&self, word: u64, now_ns: u64) -> WindowReading {
@@ -254,23 +253,22 @@ impl Windows {
 
     fn read_from_first(&self, word: u64, now_ns: u64, tick_shift: u32) -> WindowReading {
         let shift = self.index_shift();
-        // A start is rounded up to a tick: a window never ends before its period has passed.
-        let tick_ns = 1_u64 << tick_shift;
-        let next_tick = now_ns.wrapping_add(tick_ns.wrapping_sub(1)) >> tick_shift;
+        let next_tick = Self::next_tick(now_ns, tick_shift);
         let index = next_tick << shift;
         let stored = word >> shift << shift;
         let fresh =
             WindowReading { now_ns, elapsed_ns: 0, until_ns: 0, index, count: 0, before: 0 };
-        if self.count(word) == 0 {
-            return fresh;
-        }
         let behind = index.wrapping_sub(stored);
         let stored_reading = WindowReading { index: stored, count: self.count(word), ..fresh };
+        // Ahead even if nothing is counted in it: a window before it was, and is forgotten.
         if behind > u64::MAX / 2 {
             let ahead = behind.wrapping_neg() >> shift;
             let until_ns = (ahead << tick_shift)
                 .saturating_add((next_tick << tick_shift).wrapping_sub(now_ns));
             return WindowReading { until_ns, ..stored_reading };
+        }
+        if stored_reading.count == 0 {
+            return fresh;
         }
         // From the start to the next tick, and back to now, which may be before the start by part of a tick.
         let to_tick_ns = (behind >> shift) << tick_shift;
@@ -515,6 +513,12 @@ impl super::ManyRules for Windows {
     fn is_full(&self, plan: &WindowPlan, word: u64, now_ns: u64) -> bool {
         let reading = self.read(plan, word, now_ns);
         reading.until_ns == 0 && reading.count == 0 && reading.before == 0
+    }
+
+    /// Of windows that each bucket begins anew, a key's own and those of a bucket that it shares overlap. A period
+    /// between them makes up for that.
+    fn lingers_ns(&self) -> u64 {
+        if self.tick_shift.is_some() { self.period_ns } else { 0 }
     }
 
     fn away_word(&self) -> u64 {
