@@ -166,13 +166,18 @@ pub trait ManyRules: Rules {
     /// Whether a bucket is as good as new by `plan`, and nobody can have taken from it at a later time.
     fn is_full(&self, plan: &Self::Plan, word: u64, now_ns: u64) -> bool;
 
+    /// For how long a bucket must have been as good as new before its key may share another one.
+    fn lingers_ns(&self) -> u64 {
+        0
+    }
+
     /// A word that holds no bucket, and is not 0.
     fn away_word(&self) -> u64;
 
     /// A word that is full by every plan, for buckets that keys may share.
     fn unshared_word(&self, now_ns: u64) -> u64;
 
-    /// Whether it is one no longer.
+    /// Whether a word that may be one is so no longer.
     fn is_shared(&self, _word: u64) -> bool {
         true
     }

@@ -226,18 +226,11 @@ impl Windows {
 
     /// The word of the window of `now_ns`, in which nothing is counted.
     fn empty(&self, now_ns: u64) -> u64 {
-        let empty = match self.tick_shift {
-            Some(tick_shift) => self.read_from_first(ALIVE, now_ns, tick_shift),
-            None => WindowReading {
-                now_ns,
-                elapsed_ns: 0,
-                until_ns: 0,
-                index: self.window(now_ns).0 << self.index_shift,
-                count: 0,
-                before: 0,
-            },
+        let number = match self.tick_shift {
+            Some(tick_shift) => now_ns >> tick_shift,
+            None => self.window(now_ns).0,
         };
-        self.store(&empty, 0)
+        number << self.index_shift | ALIVE
     }
 
     fn read_aligned(&self, word: u64, now_ns: u64) -> WindowReading {
@@ -284,10 +277,8 @@ impl Windows {
             before: 0,
         };
         let behind = index.wrapping_sub(stored);
-        if self.count(word) == 0 || (behind >= self.ticks && behind <= u64::MAX / 2) {
-            return fresh;
-        }
         let stored = WindowReading { index: stored, count: self.count(word), ..fresh };
+        // Ahead even if nothing is counted in it: a window before it was, and is forgotten.
         if behind > u64::MAX / 2 {
             let ahead_ns = (behind.wrapping_neg() >> shift) << tick_shift;
             return WindowReading {
@@ -296,17 +287,23 @@ impl Windows {
                 ..stored
             };
         }
+        if stored.count == 0 || behind >= self.ticks {
+            return fresh;
+        }
         let elapsed_ns = ((behind >> shift) << tick_shift).wrapping_add(in_tick_ns);
         WindowReading { elapsed_ns, ..stored }
     }
 
-    /// Until this window is over.
-    fn rest_ns(&self, reading: &WindowReading) -> u64 {
-        let length_ns = match self.tick_shift {
+    fn length_ns(&self) -> u64 {
+        match self.tick_shift {
             Some(tick_shift) => (self.ticks >> self.index_shift) << tick_shift,
             None => self.period_ns,
-        };
-        reading.until_ns.saturating_add(length_ns.saturating_sub(reading.elapsed_ns))
+        }
+    }
+
+    /// Until this window is over.
+    fn rest_ns(&self, reading: &WindowReading) -> u64 {
+        reading.until_ns.saturating_add(self.length_ns().saturating_sub(reading.elapsed_ns))
     }
 
     /// After how much of a window its weight for `before` leaves room for `room` units: exactly.
@@ -550,6 +547,12 @@ impl super::ManyRules for Windows {
     fn is_full(&self, plan: &WindowPlan, word: u64, now_ns: u64) -> bool {
         let reading = self.read(plan, word, now_ns);
         reading.until_ns == 0 && reading.count == 0 && reading.before == 0
+    }
+
+    /// Of windows that each bucket begins anew, a key's own and those of a bucket that it shares overlap. A
+    /// window between them makes up for that.
+    fn lingers_ns(&self) -> u64 {
+        if self.tick_shift.is_some() { self.length_ns() } else { 0 }
     }
 
     fn away_word(&self) -> u64 {

@@ -205,7 +205,10 @@ impl<K: Eq + Hash, H: BuildHasher + Clone, R: ManyRules> Buckets<K, H, R> {
         visit: &mut Visit<'_, T>,
     ) -> Result<T, NoRoom> {
         let outcome = match (self.room.when_full, self.room.shared(hash)) {
-            (WhenFull::Share, Some(shared)) => visit(shared, now_ns),
+            (WhenFull::Share, Some(shared)) => {
+                self.room.renew(shared, self.rules().unshared_word(now_ns));
+                visit(shared, now_ns)
+            }
             (WhenFull::GrantNew, _) => {
                 visit(&Cell::new(self.first_word(terms, hash, now_ns)), now_ns)
             }
@@ -241,11 +244,10 @@ impl<K: Eq + Hash, H: BuildHasher + Clone, R: ManyRules> Buckets<K, H, R> {
         }
     }
 
-    /// The bucket that keys of this hash have shared. One that nobody has shared yet carries no mark, and may be
-    /// older than a stamp can tell.
+    /// The bucket that keys of this hash have shared. One that nobody has shared yet may be older than a word can tell.
     fn shared_word(&self, hash: u64) -> Option<u64> {
         let word = self.room.shared(hash)?.load();
-        self.rules().is_shared(word).then_some(word)
+        (word != self.room.unshared_word && self.rules().is_shared(word)).then_some(word)
     }
 
     /// What would serve a key that is not there: a word that nobody else will see again.
@@ -266,12 +268,15 @@ impl<K: Eq + Hash, H: BuildHasher + Clone, R: ManyRules> Buckets<K, H, R> {
     /// Drops the keys of a part that are full by every plan.
     fn sweep_part(&self, part: usize, changes: &mut Changes, now_ns: u64) -> Swept {
         let (rules, away_word) = (self.rules(), self.away_word());
+        let shares = self.room.when_full == WhenFull::Share;
+        // Modular, as what words say of time.
+        let full_ns = now_ns.wrapping_sub(if shares { rules.lingers_ns() } else { 0 });
         let swept = self.tiers.with_plans(|plans| {
             self.words.sweep(part, |key, cell, mut word| {
                 if word == away_word {
                     word = self.bring_home(key, cell)?;
                 }
-                plans.iter().all(|plan| rules.is_full(plan, word, now_ns)).then_some(word)
+                plans.iter().all(|plan| rules.is_full(plan, word, full_ns)).then_some(word)
             })
         });
         changes.end_sweep(swept.dropped, now_ns);

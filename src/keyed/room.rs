@@ -48,6 +48,8 @@ pub(crate) struct Room {
     max_keys: u64,
     pub(crate) when_full: WhenFull,
     shared: Box<[Cell]>,
+    /// What each of them begins as. It does not come back: time goes on, or something is taken.
+    pub(crate) unshared_word: u64,
 }
 
 /// The place of a key, given back unless the key is really added: copying it may panic.
@@ -81,7 +83,8 @@ impl Room {
         } else {
             Box::default()
         };
-        Self { keys: CachePadded::new(Cell::new(0)), max_keys, when_full, shared }
+        let keys = CachePadded::new(Cell::new(0));
+        Self { keys, max_keys, when_full, shared, unshared_word }
     }
 
     /// The keys that are held.
@@ -112,6 +115,14 @@ impl Room {
     pub(crate) fn give_back(&self, keys: u64) {
         // Adding is modular: this is a subtraction.
         self.keys.add(keys.wrapping_neg());
+    }
+
+    /// Makes a bucket that nobody has shared yet one of now: it may be older than a word can tell.
+    pub(crate) fn renew(&self, shared: &Cell, unshared_now: u64) {
+        if shared.load() == self.unshared_word {
+            // If somebody else was faster it is shared.
+            let _ = shared.change_over(self.unshared_word, unshared_now);
+        }
     }
 
     /// The bucket that a key of this hash shares while there is no room.
