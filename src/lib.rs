@@ -66,6 +66,8 @@ mod primitive;
 mod quota;
 mod resolution;
 mod seqlock;
+#[cfg(feature = "std")]
+mod sliding_log;
 mod terms;
 mod token_bucket;
 mod tokens;
@@ -105,5 +107,7 @@ pub use keyed::{
 pub use limiter::Limiter;
 pub use quota::Quota;
 pub use resolution::Resolution;
+#[cfg(feature = "std")]
+pub use sliding_log::SlidingLog;
 pub use token_bucket::TokenBucket;
 pub use tokens::Tokens;
