@@ -101,8 +101,8 @@ pub use error::{Denied, Excerpt, Never, NoRoom, NotYet, QuotaError};
 pub use fill::Fill;
 #[cfg(feature = "keyed")]
 pub use keyed::{
-    Handle, KeyedBuilder, KeyedLimiter, On, OnEach, SavedKeys, SeededHash, SeededHasher, Tier,
-    WhenFull,
+    Handle, KeyedBuilder, KeyedLimiter, KeyedSlidingLog, On, OnEach, SavedKeys, SeededHash,
+    SeededHasher, Tier, WhenFull,
 };
 pub use limiter::Limiter;
 pub use quota::Quota;
