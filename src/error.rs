@@ -163,6 +163,22 @@ pub enum QuotaError {
         /// The period asked for.
         period: Duration,
     },
+    /// The limit of a log is zero.
+    ZeroLimit,
+    /// The limit of a log is above [`limits::LARGEST_LOG`](crate::limits).
+    LimitTooLarge {
+        /// The limit asked for.
+        limit: u64,
+        /// The largest limit.
+        largest: u64,
+    },
+    /// The window of a log is shorter than it can measure well.
+    WindowTooShort {
+        /// The window asked for.
+        window: Duration,
+        /// The shortest window at this limit.
+        shortest: Duration,
+    },
     /// The rate is above what one word can count.
     RateTooHigh {
         /// The rate asked for, in tokens per second, any fraction left out.
@@ -253,6 +269,17 @@ impl fmt::Display for QuotaError {
                 f,
                 "period {period:?} is above {:?}, the longest a bucket can measure",
                 crate::limits::LONGEST_FILL
+            ),
+            Self::ZeroLimit => {
+                f.write_str("limit 0: a log that holds nothing can never allow a request")
+            }
+            Self::LimitTooLarge { limit, largest } => write!(
+                f,
+                "limit {limit} is above {largest}, the most that a log keeps entries for: use a sliding window or a token bucket, or count in larger things"
+            ),
+            Self::WindowTooShort { window, shortest } => write!(
+                f,
+                "window {window:?} is below {shortest:?}, the shortest that a log measures at this limit"
             ),
             Self::RateTooHigh { per_second, largest } => write!(
                 f,

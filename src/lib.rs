@@ -67,6 +67,8 @@ mod primitive;
 mod quota;
 mod resolution;
 mod seqlock;
+#[cfg(feature = "std")]
+mod sliding_log;
 mod terms;
 mod token_bucket;
 mod tokens;
@@ -100,11 +102,13 @@ pub use error::{Denied, Excerpt, Never, NoRoom, NotYet, QuotaError};
 pub use fill::Fill;
 #[cfg(feature = "keyed")]
 pub use keyed::{
-    Handle, KeyedBuilder, KeyedLimiter, On, OnEach, SavedKeys, SeededHash, SeededHasher, Tier,
-    WhenFull,
+    Handle, KeyedBuilder, KeyedLimiter, KeyedSlidingLog, On, OnEach, SavedKeys, SeededHash,
+    SeededHasher, Tier, WhenFull,
 };
 pub use limiter::Limiter;
 pub use quota::Quota;
 pub use resolution::Resolution;
+#[cfg(feature = "std")]
+pub use sliding_log::SlidingLog;
 pub use token_bucket::TokenBucket;
 pub use tokens::Tokens;

@@ -16,6 +16,11 @@ pub const HIGHEST_RATE_PER_SECOND: u64 = 15_000_000_000;
 /// The largest capacity and debt together, at rates up to 1 token per nanosecond: 2.5 × 10^14 tokens.
 pub const LARGEST_CAPACITY: u64 = 250_000_000_000_000;
 
+/// The largest limit of a [`SlidingLog`](crate::SlidingLog), which takes eight bytes per token: 65,536 tokens per
+/// window, 512 KB.
+#[cfg(feature = "std")]
+pub const LARGEST_LOG: u64 = 65_536;
+
 /// The most keys that a [`KeyedLimiter`](crate::KeyedLimiter) holds unless it is told otherwise: 2^24, some
 /// 0.5 GB of `u64` keys.
 #[cfg(feature = "keyed")]

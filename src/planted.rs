@@ -62,6 +62,10 @@ planted! {
     show_a_bucket_too_early = 17;
     /// A change to a faster quota lets words go over to it while refusals are still told by the old rate.
     refuse_by_the_old_rate = 18;
+    /// An entry is written to a log's slot whatever has been written there meanwhile.
+    log_without_comparing = 19;
+    /// An entry that is there is taken for the one that it replaced.
+    forget_the_lap = 20;
 }
 
 /// The switches: the bugs are switched on for the whole process, the tracking of loads for a thread.

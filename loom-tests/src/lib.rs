@@ -15,8 +15,10 @@ use loom::sync::Arc;
 use loom::thread;
 
 mod keyed;
+mod sliding_log;
 // `tests/` and `ci/loom.sh` know a model by its name alone.
 pub use keyed::*;
+pub use sliding_log::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 

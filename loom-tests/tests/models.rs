@@ -36,4 +36,9 @@ holds! {
     tiers_take_from_one_bucket,
     a_sweep_asks_quotas_that_come_meanwhile,
     tiers_by_turns_gain_nothing,
+    two_log_the_last_token,
+    a_stalled_entry_is_helped,
+    a_ring_goes_round,
+    three_log_two_tokens,
+    a_denial_is_of_one_moment,
 }

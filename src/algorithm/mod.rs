@@ -15,6 +15,8 @@ mod leaky_queue;
 mod one_word;
 mod rate;
 mod rules;
+#[cfg(feature = "std")]
+pub(crate) mod sliding_log;
 mod sliding_window;
 mod token_bucket;
 mod window;

@@ -87,6 +87,22 @@ impl Room {
         Self { keys, max_keys, when_full, shared, unshared_word }
     }
 
+    /// For a limiter that turns away those for whom there is no room.
+    pub(crate) fn deny_new(max_keys: u64) -> Self {
+        let keys = CachePadded::new(Cell::new(0));
+        Self {
+            keys,
+            max_keys,
+            when_full: WhenFull::DenyNew,
+            shared: Box::default(),
+            unshared_word: 0,
+        }
+    }
+
+    pub(crate) fn max_keys(&self) -> u64 {
+        self.max_keys
+    }
+
     /// The keys that are held.
     pub(crate) fn keys(&self) -> u64 {
         self.keys.load()
