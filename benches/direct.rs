@@ -7,21 +7,21 @@
 #![allow(clippy::expect_used)]
 
 mod baseline;
+mod rounds;
+mod rows;
 mod threads;
 
-use std::hint::black_box;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use baseline::{Baseline, OnInstant, ParkingLotBucket, StdMutexBucket};
-use criterion::measurement::WallTime;
-use criterion::{BenchmarkGroup, Criterion, SamplingMode};
 use crossbeam_utils::CachePadded;
 use flowgate::{Clock, InstantClock, ManualClock, Quota, SystemClock, TokenBucket};
 use governor::clock::{Clock as GovernorClock, QuantaClock, QuantaUpkeepClock};
 use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
+use rows::{Answer, Row, Way};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -35,7 +35,7 @@ struct Path {
     /// Taken before the measurement.
     spent: u32,
     /// What every call is answered.
-    allowed: bool,
+    answer: Answer,
 }
 
 /// So deep that it never runs dry, and from the start so far from full that it never fills up: two
@@ -46,7 +46,7 @@ const ALLOWED: Path = Path {
     period: SECOND,
     burst: 4_000_000_000,
     spent: 2_000_000_000,
-    allowed: true,
+    answer: Answer::Allowed,
 };
 
 /// More arrives between two calls than one takes: full each time.
@@ -56,7 +56,7 @@ const FULL: Path = Path {
     period: SECOND,
     burst: 1_000_000_000,
     spent: 0,
-    allowed: true,
+    answer: Answer::Allowed,
 };
 
 /// One an hour, and it is gone.
@@ -66,51 +66,17 @@ const DENIED: Path = Path {
     period: Duration::from_secs(3600),
     burst: 1,
     spent: 1,
-    allowed: false,
+    answer: Answer::Denied,
 };
 
 fn main() {
-    // Its first lines are drawn over the first milliseconds of its use.
-    let clock = SystemClock::new();
-    for _ in 0..5 {
-        std::thread::sleep(Duration::from_millis(20));
-        black_box(clock.now_ns());
-    }
-    let mut criterion = Criterion::default()
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(100))
-        .measurement_time(Duration::from_millis(400))
-        // Only the median is used, which needs no resampling.
-        .nresamples(1_001)
-        .without_plots()
-        .configure_from_args();
+    let mut criterion = rounds::criterion();
     for threads in [1, 2, 4] {
-        run(&mut criterion, &ALLOWED, threads, allowed_rows(threads));
-        run(&mut criterion, &FULL, threads, clocked_rows(&FULL));
-        run(&mut criterion, &DENIED, threads, clocked_rows(&DENIED));
+        rows::run(&mut criterion, ALLOWED.name, threads, allowed_rows(threads));
+        rows::run(&mut criterion, FULL.name, threads, clocked_rows(&FULL));
+        rows::run(&mut criterion, DENIED.name, threads, clocked_rows(&DENIED));
     }
     criterion.final_summary();
-}
-
-type Group<'a> = BenchmarkGroup<'a, WallTime>;
-
-/// One benchmark: run in a group, with so many threads.
-type Row = Box<dyn Fn(&mut Group<'_>, usize)>;
-
-fn run(criterion: &mut Criterion, path: &Path, threads: usize, mut rows: Vec<Row>) {
-    // Every other round runs backwards, so that a machine that slows down or speeds up during a round
-    // favours nobody.
-    let round = std::env::var("BENCH_ROUND").ok().and_then(|round| round.parse().ok());
-    if round.unwrap_or(1_u32).is_multiple_of(2) {
-        rows.reverse();
-    }
-    let mut group = criterion.benchmark_group(format!("{}/{threads}", path.name));
-    // Samples of equal length, each long against the time in which threads start and are scheduled.
-    group.sampling_mode(SamplingMode::Flat);
-    for row in rows {
-        row(&mut group, threads);
-    }
-    group.finish();
 }
 
 /// Measures `call` on a subject that has its cache lines to itself.
@@ -120,49 +86,20 @@ fn row<L: Sync, T>(
     call: impl Fn(&L, u64) -> T + Sync + 'static,
 ) -> Row {
     Box::new(move |group, threads| {
-        measure(group, threads, name, &CachePadded::new(make()), &call);
+        let subject = CachePadded::new(make());
+        rows::measure(group, threads, name, (0, threads::STEP_NS), &subject, &call);
     })
 }
 
-/// As `row`, and makes sure that the calls take the path they should.
+/// A row whose calls are all answered as the path says.
 fn decision<L: Sync>(
     path: &'static Path,
     name: &'static str,
     make: impl Fn() -> L + 'static,
     call: impl Fn(&L, u64) -> bool + Sync + 'static,
 ) -> Row {
-    Box::new(move |group, threads| {
-        let checked = |limiter: &L, now_ns| {
-            let allowed = call(limiter, now_ns);
-            assert_eq!(allowed, path.allowed, "{name} left the path {}", path.name);
-        };
-        let limiter = CachePadded::new(make());
-        checked(&limiter, 0);
-        let now_ns = measure(group, threads, name, &limiter, &call);
-        checked(&limiter, now_ns);
-    })
-}
-
-/// Measures, and returns the time that the subject would be told next.
-fn measure<L: Sync, T>(
-    group: &mut Group<'_>,
-    threads: usize,
-    name: &str,
-    subject: &CachePadded<L>,
-    call: impl Fn(&L, u64) -> T + Sync,
-) -> u64 {
-    let mut now_ns = 0;
-    group.bench_function(name, |bencher| {
-        bencher.iter_custom(|calls| {
-            // From here on the compiler must take the subject for known elsewhere: whatever a call
-            // reads of it is read anew each time.
-            let subject: &L = black_box(subject);
-            let took = threads::time(threads, calls, now_ns, |now_ns| call(subject, now_ns));
-            now_ns += calls * threads::STEP_NS;
-            took
-        });
-    });
-    now_ns
+    let way = Way { path: path.name, answer: path.answer, step_ns: threads::STEP_NS };
+    rows::decision(way, name, make, call)
 }
 
 fn allowed_rows(threads: usize) -> Vec<Row> {

@@ -10,6 +10,7 @@
 mod baseline;
 mod draws;
 mod rivals;
+mod rounds;
 mod threads;
 
 use std::cell::Cell;
@@ -19,7 +20,7 @@ use std::time::Duration;
 use criterion::{Criterion, SamplingMode};
 use crossbeam_utils::CachePadded;
 use draws::Draw;
-use flowgate::{Clock, KeyedLimiter, SystemClock, TokenBucket};
+use flowgate::{KeyedLimiter, TokenBucket};
 use rivals::{
     DEEP, Flowgate, FlowgateLockFree, Governor, Key, Limit, MutexMap, RateNet, Rival, SPENT,
 };
@@ -37,23 +38,10 @@ const DRAWS: usize = 1 << 23;
 const NAME_DRAWS: usize = 1 << 21;
 
 fn main() {
-    // Its first lines are drawn over the first milliseconds of its use.
-    let clock = SystemClock::new();
-    for _ in 0..5 {
-        std::thread::sleep(Duration::from_millis(20));
-        black_box(clock.now_ns());
-    }
-    let mut criterion = Criterion::default()
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(100))
-        .measurement_time(Duration::from_millis(400))
-        // Only the median is used, which needs no resampling.
-        .nresamples(1_001)
-        .without_plots()
-        .configure_from_args();
+    let mut criterion = rounds::criterion();
     hot_key(&mut criterion);
     handle(&mut criterion);
-    let most_keys = from_env("BENCH_MOST_KEYS").unwrap_or(u64::MAX);
+    let most_keys = rounds::from_env("BENCH_MOST_KEYS").unwrap_or(u64::MAX);
     for (keys, size) in SIZES.into_iter().filter(|(keys, _)| *keys <= most_keys) {
         numbers(&mut criterion, keys, size);
     }
@@ -107,14 +95,14 @@ fn handle(criterion: &mut Criterion) {
     let mut rows: [(&str, &dyn Fn(u64) -> Duration); 2] = [
         ("handle", &|calls| {
             let handle = black_box(&*handle);
-            threads::time(1, calls, 0, |_| handle.is_allowed())
+            threads::numbered(1, calls, 0, |_| handle.is_allowed())
         }),
         ("direct", &|calls| {
             let direct = black_box(&*direct);
-            threads::time(1, calls, 0, |_| direct.is_allowed())
+            threads::numbered(1, calls, 0, |_| direct.is_allowed())
         }),
     ];
-    in_turn(&mut rows);
+    rounds::in_turn(&mut rows);
     for (row, time) in rows {
         measure(criterion, "keyed_handle", 1, row, time);
     }
@@ -163,7 +151,7 @@ where
         rival::<K, RateNet>,
         rival::<K, MutexMap<K>>,
     ];
-    in_turn(&mut rivals);
+    rounds::in_turn(&mut rivals);
     for rival in rivals {
         rival(criterion, round);
     }
@@ -227,16 +215,4 @@ fn measure(
     group.sampling_mode(SamplingMode::Flat);
     group.bench_function(row, |bencher| bencher.iter_custom(time));
     group.finish();
-}
-
-/// Every other round runs backwards, so that a machine that slows down or speeds up during a round favours
-/// nobody.
-fn in_turn<T>(rows: &mut [T]) {
-    if from_env("BENCH_ROUND").unwrap_or(1).is_multiple_of(2) {
-        rows.reverse();
-    }
-}
-
-fn from_env(name: &str) -> Option<u64> {
-    std::env::var(name).ok().and_then(|value| value.parse().ok())
 }

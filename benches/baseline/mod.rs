@@ -8,6 +8,7 @@
 #![allow(dead_code)]
 
 mod keyed;
+mod log;
 
 use std::sync::PoisonError;
 use std::time::Instant;
@@ -15,6 +16,9 @@ use std::time::Instant;
 // As above.
 #[allow(unused_imports)]
 pub(crate) use keyed::MutexMap;
+// As above.
+#[allow(unused_imports)]
+pub(crate) use log::MutexLog;
 
 /// A token bucket behind a lock, given the time.
 ///

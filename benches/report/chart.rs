@@ -1,5 +1,6 @@
 //! The charts: which there are, and what they are made of.
 
+use crate::algorithms::{ANSWERS, GIVEN, GIVEN_SHADES, ON_CLOCK};
 use crate::bars::{self, Bars, Captions, Painted};
 use crate::keyed::{SIZES, figure};
 use crate::lines::{self, Line, Panel};
@@ -15,9 +16,11 @@ pub(crate) struct Chart {
     pub(crate) svg: String,
 }
 
-/// Those of the direct limiter, and then those of the keyed one.
+/// Those of the direct limiter, those of its algorithms, and then those of the keyed one.
 pub(crate) fn all(results: &Results) -> Result<Vec<Chart>, String> {
     let mut charts = direct(&results.decisions)?;
+    charts.extend(algorithms_given(&results.decisions)?);
+    charts.extend(algorithms_on_clock(&results.decisions)?);
     charts.extend(by_number_of_keys(&results.decisions)?);
     charts.extend(memory(&results.figures)?);
     Ok(charts)
@@ -64,6 +67,57 @@ fn direct(measured: &Measured) -> Result<Vec<Chart>, String> {
     Ok(charts)
 }
 
+/// Our algorithms beside each other.
+fn algorithms_given(measured: &Measured) -> Result<Option<Chart>, String> {
+    let paths = GIVEN_SHADES.map(|path| (path, 1));
+    let ids = measured.ids();
+    let is_given = |id: &&&Id| GIVEN_SHADES.contains(&id.path.as_str());
+    let mut rows: Vec<_> = ids.iter().filter(is_given).map(|id| id.row.as_str()).collect();
+    rows.sort_unstable();
+    rows.dedup();
+    let bars = bars_at(measured, &paths, &rows, |ns| ns)?;
+    if bars.is_empty() {
+        return Ok(None);
+    }
+    let captions = Captions {
+        title: "Algorithms: the time of one decision, the time given, 1 thread",
+        unit: "ns per decision: shorter is better",
+        series: paths.len(),
+        shades: "allowed, time moving; allowed, time standing still; denied",
+    };
+    of_bars(GIVEN.name, "performance-algorithms-given.svg".into(), &captions, &bars).map(Some)
+}
+
+/// Our algorithms beside those of others: a chart for each answer, in the order of the page.
+fn algorithms_on_clock(measured: &Measured) -> Result<Vec<Chart>, String> {
+    let mut charts = Vec::new();
+    for (answer, title) in ANSWERS {
+        let mut all = Vec::new();
+        for path in ON_CLOCK.paths.iter().filter(|path| path.name.ends_with(answer)) {
+            let ids = measured.ids();
+            let mut rows: Vec<_> =
+                ids.iter().filter(|id| id.path == path.name).map(|id| id.row.as_str()).collect();
+            rows.dedup();
+            let paths = [1, 2].map(|threads| (path.name, threads));
+            let mut bars = bars_at(measured, &paths, &rows, |ns| 1e3 / ns)?;
+            bars.reverse();
+            all.extend(bars);
+        }
+        if all.is_empty() {
+            continue;
+        }
+        let captions = Captions {
+            title: &format!("Algorithms, {title}: decisions a second on one limiter"),
+            unit: "million decisions a second, all threads together: longer is better",
+            series: 2,
+            shades: "1, 2 threads",
+        };
+        let file_name = format!("performance-algorithms-{answer}.svg");
+        charts.push(of_bars(ON_CLOCK.name, file_name, &captions, &all)?);
+    }
+    Ok(charts)
+}
+
 /// The bars of each row, the one with the shortest first bar first.
 fn bars(
     measured: &Measured,
@@ -72,13 +126,24 @@ fn bars(
     counts: &[usize],
     value_of_ns: impl Fn(f64) -> f64,
 ) -> Result<Vec<Bars>, String> {
+    let places: Vec<_> = counts.iter().map(|threads| (path.name, *threads)).collect();
+    bars_at(measured, &places, rows, value_of_ns)
+}
+
+/// [`bars`], of several paths and numbers of threads.
+fn bars_at(
+    measured: &Measured,
+    places: &[(&str, usize)],
+    rows: &[&str],
+    value_of_ns: impl Fn(f64) -> f64,
+) -> Result<Vec<Bars>, String> {
     let mut all = Vec::new();
     for name in rows {
         let row = names::row(name)?;
-        let value = |threads: &usize| {
-            measured.spread(&Id::new(path.name, *threads, name)).map(|ns| value_of_ns(ns.median))
+        let value = |(path, threads): &(&str, usize)| {
+            measured.spread(&Id::new(path, *threads, name)).map(|ns| value_of_ns(ns.median))
         };
-        let values: Vec<_> = counts.iter().map(value).collect();
+        let values: Vec<_> = places.iter().map(value).collect();
         if values.iter().any(Option::is_some) {
             all.push(Bars { label: row.label, kind: row.kind, values });
         }

@@ -7,6 +7,8 @@
 //! cargo run --release --example bench_report -- target/criterion
 //! ```
 
+mod algorithm_targets;
+mod algorithms;
 mod bars;
 mod chart;
 mod keyed;

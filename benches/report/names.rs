@@ -1,7 +1,9 @@
 //! What the benchmarks are called on the page, and which rows are compared with which.
 //!
 //! A benchmark is called `path/threads/row`. One that measures something new adds its path and its rows
-//! here, and what it must reach in `targets.rs`.
+//! here, and what it must reach in `targets.rs`. Paths of the algorithms are in `algorithms.rs`.
+
+use crate::algorithms;
 
 /// A way through a limiter.
 pub(crate) struct Path {
@@ -111,6 +113,26 @@ pub(crate) const ROWS: &[Row] = &[
     rival("governor_keyed", "governor", "TSC", "keyed"),
     rival("rate_net", "rate-net", "Instant", "keyed"),
     rival("mutex_map", "parking_lot mutex, HashMap", "Instant", "keyed"),
+    ours("token_bucket_at", "token bucket", "given"),
+    ours("gcra_at", "Gcra", "given"),
+    ours("leaky_bucket_at", "LeakyBucket", "given"),
+    ours("leaky_queue_at", "LeakyQueue", "given"),
+    ours("fixed_window_at", "FixedWindow", "given"),
+    ours("fixed_window_from_first_call_at", "FixedWindow, from_first_call", "given"),
+    ours("sliding_window_at", "SlidingWindow", "given"),
+    ours("fixed_window", "FixedWindow", "TSC"),
+    ours("fixed_window_instant", "FixedWindow, InstantClock", "Instant"),
+    ours("sliding_window", "SlidingWindow", "TSC"),
+    ours("sliding_window_instant", "SlidingWindow, InstantClock", "Instant"),
+    ours("leaky_bucket", "LeakyBucket", "TSC"),
+    ours("leaky_bucket_instant", "LeakyBucket, InstantClock", "Instant"),
+    ours("sliding_log", "SlidingLog", "TSC"),
+    ours("sliding_log_instant", "SlidingLog, InstantClock", "Instant"),
+    rival("rate_net_fixed_window", "rate-net, fixed window", "Instant", "fixed_window_instant"),
+    rival("rate_net_sliding_window", "rate-net, counter", "Instant", "sliding_window_instant"),
+    rival("rate_net_leaky_bucket", "rate-net, leaky bucket", "Instant", "leaky_bucket_instant"),
+    rival("rate_net_sliding_log", "rate-net, log", "Instant", "sliding_log_instant"),
+    rival("mutex_log", "std mutex, VecDeque", "Instant", "sliding_log_instant"),
     floor("keyed_draw", "reading the key alone"),
     floor("machine", "the machine, no limiter"),
     floor("tsc_read", "one bare TSC read"),
@@ -138,5 +160,5 @@ pub(crate) fn path(name: &str) -> Result<&'static Path, String> {
 
 /// In the order of the page.
 pub(crate) fn all_paths() -> impl Iterator<Item = &'static Path> {
-    PATHS.iter().chain(KEYED_PATHS)
+    PATHS.iter().chain(algorithms::paths()).chain(KEYED_PATHS)
 }

@@ -1,7 +1,9 @@
 //! The page: targets, where we lose, and a table for each path and number of threads.
 
 use std::fmt::{self, Write};
+use std::slice;
 
+use crate::algorithms::SECTIONS;
 use crate::chart::Chart;
 use crate::measured::{Id, Measured, Results, Spread};
 use crate::names::{self, Kind, PATHS, Path, Row};
@@ -85,20 +87,48 @@ fn compose(
     write_targets(page, results)?;
     losses(page, tables)?;
     for path in PATHS {
-        let mut of_path = tables.iter().filter(|table| table.path.name == path.name).peekable();
-        if of_path.peek().is_none() {
-            continue;
-        }
-        writeln!(page, "## {}\n\n{}\n", path.title, path.about)?;
-        for chart in charts.iter().filter(|chart| chart.path == path.name) {
-            writeln!(page, "![{}]({})\n", chart.title, chart.file_name)?;
-        }
-        for table in of_path {
-            write_table(page, table)?;
-        }
+        let tables = of_paths(tables, slice::from_ref(path));
+        write_section(page, path.name, (path.title, path.about), &tables, charts)?;
+    }
+    for section in SECTIONS {
+        let tables = of_paths(tables, section.paths);
+        write_section(page, section.name, (section.title, section.about), &tables, charts)?;
     }
     keyed::write(page, results, charts)?;
     write!(page, "{NOTES}")
+}
+
+fn of_paths<'a>(tables: &'a [Table], paths: &[Path]) -> Vec<&'a Table> {
+    let is_one = |table: &&Table| paths.iter().any(|path| path.name == table.path.name);
+    tables.iter().filter(is_one).collect()
+}
+
+/// Nothing, if nothing of it was measured.
+fn write_section(
+    page: &mut String,
+    name: &str,
+    (title, about): (&str, &str),
+    tables: &[&Table],
+    charts: &[Chart],
+) -> fmt::Result {
+    if tables.is_empty() {
+        return Ok(());
+    }
+    writeln!(page, "## {title}\n\n{about}\n")?;
+    for chart in charts.iter().filter(|chart| chart.path == name) {
+        writeln!(page, "![{}]({})\n", chart.title, chart.file_name)?;
+    }
+    let mut told = about;
+    for table in tables {
+        writeln!(page, "### {}, {}\n", table.path.title, threads(table.threads))?;
+        // Once for all numbers of threads.
+        if table.path.about != told && !table.path.about.is_empty() {
+            told = table.path.about;
+            writeln!(page, "{told}\n")?;
+        }
+        write_table(page, table)?;
+    }
+    Ok(())
 }
 
 fn write_targets(page: &mut String, results: &Results) -> fmt::Result {
@@ -145,12 +175,12 @@ fn losses(page: &mut String, tables: &[Table]) -> fmt::Result {
 }
 
 fn write_table(page: &mut String, table: &Table) -> fmt::Result {
-    writeln!(page, "### {}, {}\n", table.path.title, threads(table.threads))?;
+    // What is not known was refused when the tables were made.
+    let yardstick = names::row(table.path.yardstick).map_or("", |row| row.label);
     writeln!(
         page,
-        "| | clock | ns per decision | in rounds | M decisions/s | time by {0}'s | by flowgate's on a \
+        "| | clock | ns per decision | in rounds | M decisions/s | time by {yardstick}'s | by flowgate's on a \
          clock as good |\n|---|---|--:|--:|--:|--:|--:|",
-        table.path.yardstick,
     )?;
     for line in &table.lines {
         let (Spread { lowest, median, highest }, Row { label, clock, .. }) = (line.ns, line.row);

@@ -12,21 +12,21 @@ use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
 
-/// How much later each call is told it is than the one before.
+/// How much later each call is told it is than the one before, unless that is what is to be measured.
 pub(crate) const STEP_NS: u64 = 20;
 
 /// The calls that a thread fetches at once: so many that fetching them costs nothing.
 const BATCH: u64 = 1024;
 
-/// [`numbered`], with calls that are given a time in place of a number: `from_ns` and [`STEP_NS`] more for
-/// each.
+/// [`numbered`], with calls that are given a time in place of a number: `from_ns` and `step_ns` more for each.
 pub(crate) fn time<T>(
     threads: usize,
     calls: u64,
     from_ns: u64,
+    step_ns: u64,
     call: impl Fn(u64) -> T + Sync,
 ) -> Duration {
-    numbered(threads, calls, 0, |number| call(from_ns + number * STEP_NS))
+    numbered(threads, calls, 0, |number| call(from_ns + number * step_ns))
 }
 
 /// Makes `calls` calls from `threads` threads that start together, and returns the time from when the

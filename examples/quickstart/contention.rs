@@ -103,7 +103,7 @@ fn thread_counts(most: usize) -> Vec<usize> {
 
 fn run(threads: usize, allow: impl Fn() -> bool + Sync) -> Result<u64, Box<dyn Error>> {
     let ran_dry = AtomicBool::new(false);
-    let took = threads::time(threads, CALLS, 0, |_| {
+    let took = threads::numbered(threads, CALLS, 0, |_| {
         if !allow() {
             ran_dry.store(true, Ordering::Relaxed);
         }
