@@ -24,6 +24,8 @@ use rows::{Answer, Row, Way, decision};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
+/// Little more than the shortest window of a log of flowgate's.
+const SHORT: Duration = Duration::from_micros(1_250);
 const DAY: Duration = Duration::from_secs(86_400);
 const YEARS: Duration = Duration::from_secs(3 * 365 * 86_400);
 
@@ -167,15 +169,15 @@ const ON_CLOCK: &[OnClock] = &[
     OnClock {
         path: "sliding_log_allowed",
         answer: Answer::Allowed,
-        limit: limit(65_536, MILLISECOND),
+        limit: limit(65_536, SHORT),
         rows: sliding_log,
     },
     OnClock { path: "sliding_log_denied", answer: Answer::Denied, limit: ONE, rows: sliding_log },
-    // A hundred of some twenty thousand calls: those that find that the oldest grant has left the window.
+    // A hundred of tens of thousands of calls: those that find that the oldest grant has left the window.
     OnClock {
         path: "sliding_log_saturated",
         answer: Answer::Both,
-        limit: limit(100, MILLISECOND),
+        limit: limit(100, SHORT),
         rows: sliding_log,
     },
 ];

@@ -19,7 +19,7 @@ pub(crate) const GIVEN_SHADES: [&str; 3] =
 pub(crate) const ANSWERS: [(&str, &str); 3] = [
     ("allowed", "allowed"),
     ("denied", "denied"),
-    ("saturated", "100 per millisecond, most calls denied"),
+    ("saturated", "100 in 1.25 ms, most calls denied"),
 ];
 
 pub(crate) const SECTIONS: [&Section; 2] = [&GIVEN, &ON_CLOCK];
@@ -76,13 +76,13 @@ pub(crate) const ON_CLOCK: Section = Section {
         },
         beside("leaky_bucket_denied", "Leaky bucket, denied", "leaky_bucket"),
         Path {
-            about: "65,536 in a millisecond, more than calls can take: each puts one into the log, and drops what \
+            about: "65,536 in 1.25 ms, more than calls can take: each puts one into the log, and drops what \
                     has left the window.",
             ..beside("sliding_log_allowed", "Sliding log, allowed", "sliding_log")
         },
         beside("sliding_log_denied", "Sliding log, denied", "sliding_log"),
         Path {
-            about: "100 in a millisecond, of some twenty thousand calls: all are denied but those that find that \
+            about: "100 in 1.25 ms, of tens of thousands of calls: all are denied but those that find that \
                     the oldest of the hundred has left the window.",
             ..beside("sliding_log_saturated", "Sliding log, saturated", "sliding_log")
         },

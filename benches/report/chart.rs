@@ -34,9 +34,7 @@ fn direct(measured: &Measured) -> Result<Vec<Chart>, String> {
         let mut counts: Vec<_> = ids.iter().map(|id| id.threads).collect();
         counts.sort_unstable();
         counts.dedup();
-        let mut rows: Vec<_> = ids.iter().map(|id| id.row.as_str()).collect();
-        rows.sort_unstable();
-        rows.dedup();
+        let rows = rows_of(measured, &[path.name]);
         let Some(fewest) = counts.first().copied() else { continue };
 
         let floors = bars(measured, path, &rows, &[fewest], |ns| ns)?;
@@ -69,20 +67,15 @@ fn direct(measured: &Measured) -> Result<Vec<Chart>, String> {
 
 /// Our algorithms beside each other.
 fn algorithms_given(measured: &Measured) -> Result<Option<Chart>, String> {
-    let paths = GIVEN_SHADES.map(|path| (path, 1));
-    let ids = measured.ids();
-    let is_given = |id: &&&Id| GIVEN_SHADES.contains(&id.path.as_str());
-    let mut rows: Vec<_> = ids.iter().filter(is_given).map(|id| id.row.as_str()).collect();
-    rows.sort_unstable();
-    rows.dedup();
-    let bars = bars_at(measured, &paths, &rows, |ns| ns)?;
+    let places = GIVEN_SHADES.map(|path| (path, 1));
+    let bars = bars_at(measured, &places, &rows_of(measured, &GIVEN_SHADES), |ns| ns)?;
     if bars.is_empty() {
         return Ok(None);
     }
     let captions = Captions {
         title: "Algorithms: the time of one decision, the time given, 1 thread",
         unit: "ns per decision: shorter is better",
-        series: paths.len(),
+        series: places.len(),
         shades: "allowed, time moving; allowed, time standing still; denied",
     };
     of_bars(GIVEN.name, "performance-algorithms-given.svg".into(), &captions, &bars).map(Some)
@@ -94,12 +87,9 @@ fn algorithms_on_clock(measured: &Measured) -> Result<Vec<Chart>, String> {
     for (answer, title) in ANSWERS {
         let mut all = Vec::new();
         for path in ON_CLOCK.paths.iter().filter(|path| path.name.ends_with(answer)) {
-            let ids = measured.ids();
-            let mut rows: Vec<_> =
-                ids.iter().filter(|id| id.path == path.name).map(|id| id.row.as_str()).collect();
-            rows.dedup();
-            let paths = [1, 2].map(|threads| (path.name, threads));
-            let mut bars = bars_at(measured, &paths, &rows, |ns| 1e3 / ns)?;
+            let places = [1, 2].map(|threads| (path.name, threads));
+            let rows = rows_of(measured, &[path.name]);
+            let mut bars = bars_at(measured, &places, &rows, |ns| 1e3 / ns)?;
             bars.reverse();
             all.extend(bars);
         }
@@ -116,6 +106,15 @@ fn algorithms_on_clock(measured: &Measured) -> Result<Vec<Chart>, String> {
         charts.push(of_bars(ON_CLOCK.name, file_name, &captions, &all)?);
     }
     Ok(charts)
+}
+
+/// What was measured in any of these paths.
+fn rows_of<'a>(measured: &'a Measured, paths: &[&str]) -> Vec<&'a str> {
+    let ids = measured.ids().into_iter().filter(|id| paths.contains(&id.path.as_str()));
+    let mut rows: Vec<_> = ids.map(|id| id.row.as_str()).collect();
+    rows.sort_unstable();
+    rows.dedup();
+    rows
 }
 
 /// The bars of each row, the one with the shortest first bar first.
