@@ -66,8 +66,10 @@ pub struct WindowReading {
     now_ns: u64,
     /// Since the present window's start.
     elapsed_ns: u64,
-    /// Until the window of the word starts: it lies ahead, and nothing can be had.
+    /// Until a call counts into the window of the word: that lies ahead, and nothing can be had.
     until_ns: u64,
+    /// Until the present window, or the word's, is over.
+    rest_ns: u64,
     /// The index of the present window, or of the word's, in its place.
     index: u64,
     /// The counts of the present window and of the one before.
@@ -90,6 +92,9 @@ impl Windows {
         let fits = |headroom: u128, places: u32| {
             let units_per_token = 10_u64.checked_pow(places)?;
             let units = units_floor(per.limit, units_per_token).checked_mul(headroom)?;
+            if units == 0 {
+                return None;
+            }
             let count_bits = u128::BITS.saturating_sub(units.leading_zeros());
             Self::fit(period_ns, per.start, weighs, count_bits, units_per_token)
         };
@@ -101,7 +106,11 @@ impl Windows {
         let most_bits =
             (1..64).rev().find(|bits| Self::fit(period_ns, per.start, weighs, *bits, 1).is_some());
         let largest = most_bits.map_or(0, |bits| (1_u64 << bits).wrapping_sub(1));
-        Err(QuotaError::CapacityTooLarge { tokens: per.limit, largest: Tokens::new(largest) })
+        if per.limit < 1 && largest > 0 {
+            return Err(QuotaError::ZeroLimit { limit: per.limit });
+        }
+        let largest = Tokens::new(largest);
+        Err(QuotaError::LimitTooLarge { limit: per.limit, period: per.period, largest })
     }
 
     fn fit(
@@ -114,8 +123,11 @@ impl Windows {
         let counts = if weighs { 2 } else { 1 };
         let index_bits =
             u64::BITS.checked_sub(ALIVE_BITS)?.checked_sub(count_bits.checked_mul(counts)?)?;
-        // The ticks, or windows, in half the range.
-        let half = 1_u128.checked_shl(index_bits.checked_sub(1)?)?;
+        // The ticks, or windows, in half the range, less one: from within the first to within the last.
+        let half = 1_u128.checked_shl(index_bits.checked_sub(1)?)?.checked_sub(1)?;
+        if half == 0 {
+            return None;
+        }
         let needed_ns = u128::from(LONGEST_IDLE_NS);
         let (offset_ns, tick_shift) = match start {
             Start::Aligned { offset_ns } => (offset_ns, None),
@@ -128,7 +140,9 @@ impl Windows {
             None => half.saturating_mul(period_ns.into()) >= needed_ns,
             Some(shift) => (TICKS_PER_PERIOD << shift) <= period_ns,
         };
-        let reciprocal = u64::try_from((1_u128 << 64).checked_div(period_ns.into())?).ok()?;
+        // For a period of 1 ns, of which 2^64 / 1 does not fit, one less will do.
+        let reciprocal = u64::try_from((1_u128 << 64).checked_div(period_ns.into())?);
+        let reciprocal = reciprocal.unwrap_or(u64::MAX);
         has_range.then_some(Self {
             period_ns,
             offset_ns,
@@ -219,6 +233,7 @@ impl Windows {
             now_ns,
             elapsed_ns,
             until_ns: 0,
+            rest_ns: self.period_ns.wrapping_sub(elapsed_ns),
             index,
             count,
             before,
@@ -230,7 +245,8 @@ impl Windows {
             let ahead = behind.wrapping_neg() >> shift;
             let until_ns = ahead.saturating_mul(self.period_ns).saturating_sub(elapsed_ns);
             let ahead = at(stored, self.count(word), self.before(word));
-            return WindowReading { until_ns, elapsed_ns: 0, ..ahead };
+            let rest_ns = until_ns.saturating_add(self.period_ns);
+            return WindowReading { until_ns, elapsed_ns: 0, rest_ns, ..ahead };
         }
         let before = if behind >> shift == 1 && self.weighs { self.count(word) } else { 0 };
         at(index, 0, before)
@@ -243,32 +259,40 @@ impl Windows {
         let next_tick = now_ns.wrapping_add(tick_ns.wrapping_sub(1)) >> tick_shift;
         let index = next_tick << shift;
         let stored = word >> shift << shift;
-        let fresh =
-            WindowReading { now_ns, elapsed_ns: 0, until_ns: 0, index, count: 0, before: 0 };
-        if self.count(word) == 0 {
+        let fresh = WindowReading {
+            now_ns,
+            elapsed_ns: 0,
+            until_ns: 0,
+            rest_ns: 0,
+            index,
+            count: 0,
+            before: 0,
+        };
+        let count = self.count(word);
+        if count == 0 {
             return fresh;
         }
-        let behind = index.wrapping_sub(stored);
-        let stored_reading = WindowReading { index: stored, count: self.count(word), ..fresh };
-        if behind > u64::MAX / 2 {
-            let ahead = behind.wrapping_neg() >> shift;
-            let until_ns = (ahead << tick_shift)
-                .saturating_add((next_tick << tick_shift).wrapping_sub(now_ns));
-            return WindowReading { until_ns, ..stored_reading };
-        }
-        // From the start to the next tick, and back to now, which may be before the start by part of a tick.
-        let to_tick_ns = (behind >> shift) << tick_shift;
+        // To the next tick. A window whose start is that tick is the present one.
         let part_ns = (next_tick << tick_shift).wrapping_sub(now_ns);
-        let elapsed_ns = to_tick_ns.saturating_sub(part_ns);
-        if elapsed_ns >= self.period_ns {
+        let behind = index.wrapping_sub(stored);
+        if behind > u64::MAX / 2 {
+            let to_start_ns =
+                (behind.wrapping_neg() >> shift << tick_shift).saturating_add(part_ns);
+            return WindowReading {
+                // A nanosecond after the tick before the start, the start is the next tick.
+                until_ns: to_start_ns.saturating_sub(tick_ns).saturating_add(1),
+                rest_ns: to_start_ns.saturating_add(self.period_ns),
+                index: stored,
+                count,
+                ..fresh
+            };
+        }
+        let end_ns = part_ns.saturating_add(self.period_ns);
+        let rest_ns = end_ns.saturating_sub(behind >> shift << tick_shift);
+        if rest_ns == 0 {
             return fresh;
         }
-        WindowReading { elapsed_ns, ..stored_reading }
-    }
-
-    /// Until this window is over.
-    fn rest_ns(&self, reading: &WindowReading) -> u64 {
-        reading.until_ns.saturating_add(self.period_ns.saturating_sub(reading.elapsed_ns))
+        WindowReading { rest_ns, index: stored, count, ..fresh }
     }
 
     /// After how much of a window its weight for `before` leaves room for `room` units: exactly.
@@ -294,7 +318,7 @@ impl PerPeriod {
 
     fn check(&self) -> Result<(), QuotaError> {
         if self.limit.is_zero() {
-            return Err(QuotaError::ZeroBurst);
+            return Err(QuotaError::ZeroLimit { limit: self.limit });
         }
         if self.period.is_zero() {
             return Err(QuotaError::ZeroPeriod);
@@ -320,6 +344,10 @@ impl Rules for Windows {
                 built: Duration::from_nanos(self.period_ns),
             });
         }
+        let from_first_call = per.start == Start::FirstCall;
+        if from_first_call != self.tick_shift.is_some() {
+            return Err(QuotaError::StartChanged { from_first_call });
+        }
         let largest = self.count_mask();
         let limit_units = u64::try_from(units_floor(per.limit, self.units_per_token))
             .ok()
@@ -330,7 +358,7 @@ impl Rules for Windows {
                 largest: Tokens::from_units(largest, self.units_per_token),
             })?;
         if limit_units == 0 {
-            return Err(QuotaError::ZeroBurst);
+            return Err(QuotaError::ZeroLimit { limit: per.limit });
         }
         Ok(WindowPlan { limit_units })
     }
@@ -386,6 +414,7 @@ impl Rules for Windows {
                 now_ns,
                 elapsed_ns: 0,
                 until_ns: 0,
+                rest_ns: 0,
                 index: self.window(now_ns).0 << self.index_shift(),
                 count: 0,
                 before: 0,
@@ -436,14 +465,14 @@ impl Rules for Windows {
         let after = |ns| Wait::after(reading.now_ns, ns);
         // In this window, when the weight of the one before has gone down; else in the next one, where this one's
         // count is what weighs.
-        let room = plan.limit_units.saturating_sub(reading.count);
-        if let Some(room) = room.checked_sub(wanted) {
+        let room = plan.limit_units.checked_sub(reading.count);
+        if let Some(room) = room.and_then(|room| room.checked_sub(wanted)) {
             let elapsed_ns = self.until_weighs(reading.before, room);
             return after(
                 reading.until_ns.saturating_add(elapsed_ns.saturating_sub(reading.elapsed_ns)),
             );
         }
-        let rest_ns = self.rest_ns(reading);
+        let rest_ns = reading.rest_ns;
         if !self.weighs {
             return after(rest_ns);
         }
@@ -453,11 +482,11 @@ impl Rules for Windows {
 
     fn wait_full(&self, _plan: &WindowPlan, reading: &WindowReading) -> Wait {
         let ns = if reading.count > 0 && self.weighs {
-            self.rest_ns(reading).saturating_add(self.period_ns)
+            reading.rest_ns.saturating_add(self.period_ns)
         } else if reading.count > 0 || reading.before > 0 {
-            self.rest_ns(reading)
+            reading.rest_ns
         } else {
-            0
+            reading.until_ns
         };
         Wait::after(reading.now_ns, ns)
     }
