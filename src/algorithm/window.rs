@@ -132,13 +132,15 @@ impl Windows {
         let (offset_ns, tick_shift) = match start {
             Start::Aligned { offset_ns } => (offset_ns, None),
             Start::FirstCall => {
+                // What is stored is the start, and the last grant may be a period after it.
+                let needed_ns = needed_ns.saturating_add(period_ns.into());
                 let tick_shift = needed_ns.div_ceil(half).max(1).next_power_of_two().ilog2();
                 (0, Some(tick_shift))
             }
         };
         let has_range = match tick_shift {
             None => half.saturating_mul(period_ns.into()) >= needed_ns,
-            Some(shift) => (TICKS_PER_PERIOD << shift) <= period_ns,
+            Some(shift) => period_ns >> shift >= TICKS_PER_PERIOD,
         };
         // For a period of 1 ns, of which 2^64 / 1 does not fit, one less will do.
         let reciprocal = u64::try_from((1_u128 << 64).checked_div(period_ns.into())?);
@@ -256,7 +258,7 @@ impl Windows {
         let shift = self.index_shift();
         // A start is rounded up to a tick: a window never ends before its period has passed.
         let tick_ns = 1_u64 << tick_shift;
-        let next_tick = now_ns.wrapping_add(tick_ns.wrapping_sub(1)) >> tick_shift;
+        let next_tick = next_tick(now_ns, tick_shift);
         let index = next_tick << shift;
         let stored = word >> shift << shift;
         let fresh = WindowReading {
@@ -269,9 +271,6 @@ impl Windows {
             before: 0,
         };
         let count = self.count(word);
-        if count == 0 {
-            return fresh;
-        }
         // To the next tick. A window whose start is that tick is the present one.
         let part_ns = (next_tick << tick_shift).wrapping_sub(now_ns);
         let behind = index.wrapping_sub(stored);
@@ -289,7 +288,8 @@ impl Windows {
         }
         let end_ns = part_ns.saturating_add(self.period_ns);
         let rest_ns = end_ns.saturating_sub(behind >> shift << tick_shift);
-        if rest_ns == 0 {
+        // One in which nothing was counted has not begun.
+        if rest_ns == 0 || count == 0 {
             return fresh;
         }
         WindowReading { rest_ns, index: stored, count, ..fresh }
@@ -304,6 +304,12 @@ impl Windows {
         let rest = u128::from(room).wrapping_mul(self.period_ns.into()) / u128::from(before).max(1);
         self.period_ns.saturating_sub(u64::try_from(rest).unwrap_or(u64::MAX))
     }
+}
+
+/// The number of the first tick that is not before `now_ns`.
+fn next_tick(now_ns: u64, tick_shift: u32) -> u64 {
+    // Past 584 years it starts again at zero, as a clock does.
+    now_ns.wrapping_add((1_u64 << tick_shift).wrapping_sub(1)) >> tick_shift
 }
 
 impl PerPeriod {
@@ -408,19 +414,11 @@ impl Rules for Windows {
     }
 
     fn fresh(&self, _plan: &WindowPlan, now_ns: u64) -> u64 {
-        let empty = match self.tick_shift {
-            Some(tick_shift) => self.read_from_first(ALIVE, now_ns, tick_shift),
-            None => WindowReading {
-                now_ns,
-                elapsed_ns: 0,
-                until_ns: 0,
-                rest_ns: 0,
-                index: self.window(now_ns).0 << self.index_shift(),
-                count: 0,
-                before: 0,
-            },
+        let number = match self.tick_shift {
+            Some(tick_shift) => next_tick(now_ns, tick_shift),
+            None => self.window(now_ns).0,
         };
-        self.store(&empty, 0)
+        number << self.index_shift() | ALIVE
     }
 
     #[inline]

@@ -29,6 +29,9 @@ impl Counts {
     /// Whether `cost` is within the limit: count + before × (1 − f) + cost ≤ limit, multiplied out.
     pub(crate) fn holds(&self, cost: u128, now_ns: u64) -> bool {
         let Some((count, before)) = self.counts_at(now_ns) else { return false };
+        if cost > self.limit {
+            return false;
+        }
         let rest_ns = self.period_ns - now_ns % self.period_ns;
         (count + cost) * u128::from(self.period_ns) + before * u128::from(rest_ns)
             <= self.limit * u128::from(self.period_ns)
