@@ -107,14 +107,15 @@ impl<R: Rules> Bucket<'_, R> {
     pub(crate) fn read(&self, now_ns: u64) -> Result<Read<R::Config>, Gone> {
         let rules = &self.terms.layout;
         loop {
-            let (word, plan) = self.look();
+            let word = self.word.load_to_read();
             if rules.is_gone(word) {
                 return Err(Gone);
             }
             let slot = self.terms.slot_for(word);
+            let plan = self.terms.plan_in(slot);
             let config = self.terms.config_in(slot);
-            // The same plan before and after: they belong together.
-            if let Some(config) = config
+            // The same slot before and after: they belong together.
+            if let (Some(plan), Some(config)) = (plan, config)
                 && self.terms.slot_for(self.word.load_to_read()) == slot
             {
                 let reading = rules.read(&plan, word, now_ns);

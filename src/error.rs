@@ -163,10 +163,8 @@ pub enum QuotaError {
         /// The period asked for.
         period: Duration,
     },
-    /// The limit of a log is zero.
-    ZeroLimit,
     /// The limit of a log is above [`limits::LARGEST_LOG`](crate::limits).
-    LimitTooLarge {
+    LogTooLong {
         /// The limit asked for.
         limit: u64,
         /// The largest limit.
@@ -200,19 +198,51 @@ pub enum QuotaError {
     },
     /// A live change asks for more than this limiter was built to hold.
     AboveBuilt {
-        /// Which field: `"burst"` or `"rate per second"`.
+        /// Which field: `"burst"`, `"rate per second"` or `"limit"`.
         field: &'static str,
         /// The value asked for.
         value: Tokens,
         /// The largest value this limiter was built for.
         largest: Tokens,
     },
+    /// One token would take too long to come, of a limiter that keeps an instant.
+    TokenTooSlow {
+        /// How long one token would take, in seconds, rounded up.
+        seconds: u64,
+    },
+    /// The rate would be more than a thousandth below what was asked for: one token takes a whole number of 1/16 ns,
+    /// of a limiter that keeps an instant.
+    RateRounded {
+        /// The rate asked for, in tokens per second.
+        per_second: Tokens,
+        /// The rate that would be kept.
+        kept: Tokens,
+    },
+    /// The limit is zero, or less than the smallest unit this limiter can count.
+    ZeroLimit {
+        /// The limit asked for.
+        limit: Tokens,
+    },
+    /// The limit is above what one word can count by windows of this period.
+    LimitTooLarge {
+        /// The limit asked for.
+        limit: Tokens,
+        /// The period.
+        period: Duration,
+        /// The largest limit for it, in whole tokens.
+        largest: Tokens,
+    },
+    /// A live change asks for windows that begin at other times than this limiter was built with.
+    StartChanged {
+        /// Whether those that were asked for begin with the first call.
+        from_first_call: bool,
+    },
     /// A live change asks for another rate, of a limiter that can only change its burst.
     RateChanged {
         /// The rate asked for, in tokens per second.
         per_second: Tokens,
     },
-    /// A live change asks for another period, or other windows, than this limiter was built with.
+    /// A live change asks for another period than this limiter was built with.
     PeriodChanged {
         /// The period asked for.
         period: Duration,
@@ -270,10 +300,7 @@ impl fmt::Display for QuotaError {
                 "period {period:?} is above {:?}, the longest a bucket can measure",
                 crate::limits::LONGEST_FILL
             ),
-            Self::ZeroLimit => {
-                f.write_str("limit 0: a log that holds nothing can never allow a request")
-            }
-            Self::LimitTooLarge { limit, largest } => write!(
+            Self::LogTooLong { limit, largest } => write!(
                 f,
                 "limit {limit} is above {largest}, the most that a log keeps entries for: use a sliding window or a token bucket, or count in larger things"
             ),
@@ -294,6 +321,10 @@ impl fmt::Display for QuotaError {
                 "filling this bucket from the lowest level it may have would take {seconds} s, above {} s, the longest a bucket can measure: use a higher rate, a smaller burst or a smaller debt",
                 crate::limits::LONGEST_FILL.as_secs()
             ),
+            Self::AboveBuilt { field: field @ "limit", value, largest } => write!(
+                f,
+                "{field} {value} is above {largest}, the most that this limiter was built to count: build it with the largest limit it will ever have, and lower that"
+            ),
             Self::AboveBuilt { field, value, largest } => write!(
                 f,
                 "{field} {value} is above {largest}, the largest this limiter was built for: name the largest quota it will ever have with `largest_quota` when building it"
@@ -302,6 +333,34 @@ impl fmt::Display for QuotaError {
                 f,
                 "{places} decimal places are above {largest}, the most that one word has room for at this rate, burst and debt"
             ),
+            Self::TokenTooSlow { seconds } => write!(
+                f,
+                "one token would take {seconds} s to come at this rate, above {} s, the longest that an instant can be ahead",
+                crate::limits::LONGEST_FILL.as_secs()
+            ),
+            Self::RateRounded { per_second, kept } => write!(
+                f,
+                "rate {per_second} per second would be kept as {kept}, more than a thousandth less, since a token takes a whole number of 1/16 ns here: ask for that rate, or use a token bucket"
+            ),
+            Self::ZeroLimit { limit } => write!(
+                f,
+                "limit {limit}: less than the smallest amount that this limiter counts, so it could never allow a request"
+            ),
+            Self::LimitTooLarge { limit, period, largest } => write!(
+                f,
+                "limit {limit} is above {largest}, the most that one word can count in windows of {period:?}"
+            ),
+            Self::StartChanged { from_first_call } => {
+                let (asked, built) = if *from_first_call {
+                    ("with the first call", "at multiples of the period")
+                } else {
+                    ("at multiples of the period", "with the first call")
+                };
+                write!(
+                    f,
+                    "windows that begin {asked}: those of this limiter begin {built}, and only its limit can change"
+                )
+            }
             Self::RateChanged { per_second } => write!(
                 f,
                 "rate {per_second} per second: this limiter keeps an instant, which is ahead by the rate that it was built with, and only its burst can change; a token bucket can change both"

@@ -339,7 +339,8 @@ impl<A: Adjustable, C: Clock> Limiter<A, C> {
     ///
     /// # Errors
     ///
-    /// [`QuotaError::RateChanged`], [`QuotaError::PeriodChanged`], [`QuotaError::AboveBuilt`] if the new limit is above
+    /// [`QuotaError::RateChanged`], [`QuotaError::PeriodChanged`], [`QuotaError::StartChanged`],
+    /// [`QuotaError::AboveBuilt`] if the new limit is above
     /// what this limiter was built to count (eight times its first one, where a word has room for that); and whatever
     /// [`with_clock`](Self::with_clock) refuses. Nothing is changed then.
     ///

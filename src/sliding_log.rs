@@ -569,6 +569,7 @@ impl Ring {
 }
 
 #[cfg(all(test, not(flowgate_loom)))]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -130,7 +130,7 @@ impl<R: Rules> Terms<R> {
     }
 
     #[inline]
-    fn plan_in(&self, slot: Slot) -> Option<R::Plan> {
+    pub(crate) fn plan_in(&self, slot: Slot) -> Option<R::Plan> {
         self.plans[slot as usize].try_read().map(R::plan_from_words)
     }
 

@@ -159,7 +159,7 @@ fn the_page_names_the_largest_limits_of_windows() {
         let builds = |limit| Limiter::with_clock(with(limit), ManualClock::new());
         let refused = builds(limit + 1);
         let named = match refused {
-            Err(QuotaError::CapacityTooLarge { largest, .. }) => largest == limit,
+            Err(QuotaError::LimitTooLarge { largest, .. }) => largest == limit,
             _ => false,
         };
         builds(limit).is_ok() && named
@@ -189,7 +189,7 @@ fn the_page_names_what_an_instant_holds() {
         assert!(build(Quota::per_second(rate)).is_ok(), "{rate}");
     }
     let refused = build(Quota::per_second(any * 2 + 1_234_567));
-    assert!(matches!(refused, Err(QuotaError::RateTooHigh { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(QuotaError::RateRounded { .. })), "{refused:?}");
     let exact = number(
         row("highest rate of an instant, if a token takes whole sixteenths of a nanosecond")[1],
     );

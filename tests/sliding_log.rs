@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use flowgate::{Clock, Denied, ManualClock, QuotaError, SlidingLog, SystemClock, limits};
+use flowgate::{Clock, Denied, ManualClock, QuotaError, SlidingLog, SystemClock, Tokens, limits};
 use proptest::prelude::*;
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -130,7 +130,7 @@ fn a_cost_above_the_limit_is_refused_for_good() {
 fn what_cannot_be_kept_is_refused_with_the_field_and_the_limit() {
     let made = |limit, window| SlidingLog::new(limit, window).map(drop);
     let second = Duration::from_secs(1);
-    assert_eq!(made(0, second), Err(QuotaError::ZeroLimit));
+    assert_eq!(made(0, second), Err(QuotaError::ZeroLimit { limit: Tokens::ZERO }));
     let error = made(limits::LARGEST_LOG + 1, second).unwrap_err();
     assert!(error.to_string().contains("limit 65537 is above 65536"), "{error}");
     assert_eq!(made(limits::LARGEST_LOG, second), Ok(()));
@@ -213,7 +213,8 @@ impl<F: Fn(u64)> Clock for Meddling<F> {
 /// reading.
 #[test]
 fn who_was_overtaken_looks_once_more() {
-    thread_local!(static LOG: std::cell::RefCell<Option<std::rc::Rc<dyn Fn(u64)>>> = const { std::cell::RefCell::new(None) });
+    type Meddler = std::rc::Rc<dyn Fn(u64)>;
+    thread_local!(static LOG: std::cell::RefCell<Option<Meddler>> = const { std::cell::RefCell::new(None) });
     let meddle = |read| {
         let act = LOG.with_borrow(Clone::clone);
         if let Some(act) = act {
@@ -291,7 +292,7 @@ fn storm<C: Clock + Sync>(
             if call(cost) {
                 grants.push((before_ns, clock.now_ns(), cost));
             }
-            if draw % 61 == 0 {
+            if draw.is_multiple_of(61) {
                 thread::yield_now();
             }
         }
@@ -512,7 +513,7 @@ mod keyed {
             |cost| {
                 // Others come and go, and make sweeps.
                 let turn = turn.fetch_add(1, Relaxed);
-                if turn % 16 == 0 {
+                if turn.is_multiple_of(16) {
                     logs.is_allowed(&(2 + turn / 16 % 3));
                 }
                 logs.try_consume(&1, cost).is_ok()

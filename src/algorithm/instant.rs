@@ -5,7 +5,7 @@
 //! arrival time ("virtual scheduling") and by a counter that leaks ("continuous-state leaky bucket"), and shows
 //! that both decide alike. So the three algorithms here are one: they differ in what they say of the instant.
 
-use super::layout::{LONGEST_FILL_NS, fill_ns, per_second};
+use super::layout::{LONGEST_FILL_NS, per_second};
 use super::{Closeness, Rules, Wait};
 use crate::error::QuotaError;
 use crate::quota::Quota;
@@ -118,16 +118,18 @@ impl Instants {
         let sixteenths = numerator.div_ceil(tokens.max(1));
         let rounded_by = sixteenths.saturating_mul(tokens).saturating_sub(numerator);
         if rounded_by.saturating_mul(1_000) > numerator {
-            return Err(QuotaError::RateTooHigh {
-                per_second: per_second(quota).whole(),
-                largest: HIGHEST_RATE_PER_SECOND,
+            // In billionths a second, rounded up: asked for that one, the interval is the same.
+            let kept = SIXTEENTHS_PER_SECOND.saturating_mul(NANOS.into()).div_ceil(sixteenths);
+            return Err(QuotaError::RateRounded {
+                per_second: per_second(quota),
+                kept: Tokens::from_nanos_saturating(kept),
             });
         }
         match u64::try_from(sixteenths) {
-            Ok(sixteenths) if sixteenths <= u64::MAX / 4 => {
+            Ok(sixteenths) if sixteenths <= LONGEST_FILL_NS << 4 => {
                 Ok(Self { interval: sixteenths.wrapping_mul(2), extra_tokens })
             }
-            _ => Err(QuotaError::FillTooSlow { seconds: seconds(sixteenths / 16) }),
+            _ => Err(QuotaError::TokenTooSlow { seconds: seconds(sixteenths / 16) }),
         }
     }
 
@@ -165,16 +167,23 @@ impl Rules for Instants {
             return Err(QuotaError::RateChanged { per_second: per_second(quota) });
         }
         let capacity = quota.capacity().saturating_add(Tokens::new(self.extra_tokens));
-        let units = u64::try_from(capacity.to_nanos());
         let longest = LONGEST_FILL_NS << NANOSECOND_SHIFT;
-        match units.map(|units| (units, self.span_floor(units))) {
-            Ok((capacity_units, tolerance)) if tolerance <= longest => {
+        let fill_ns = capacity.to_nanos().saturating_mul(self.interval.into())
+            / u128::from(NANOS << NANOSECOND_SHIFT);
+        if fill_ns > LONGEST_FILL_NS.into() {
+            return Err(QuotaError::FillTooSlow { seconds: seconds(fill_ns) });
+        }
+        // A cost that 64 bits cannot count is `u64::MAX` units: that must be above every capacity.
+        match u64::try_from(capacity.to_nanos()) {
+            Ok(capacity_units) if capacity.whole() <= LARGEST_CAPACITY => {
+                // Rounded up as a cost is: else one of all that is there would never be.
+                let tolerance = self.span(capacity_units).min(longest);
                 Ok(InstantPlan { tolerance, capacity_units })
             }
-            _ => {
-                let ns = fill_ns(quota, capacity.to_nanos());
-                Err(QuotaError::FillTooSlow { seconds: seconds(ns) })
-            }
+            _ => Err(QuotaError::CapacityTooLarge {
+                tokens: quota.capacity(),
+                largest: Tokens::new(LARGEST_CAPACITY.saturating_sub(self.extra_tokens)),
+            }),
         }
     }
 
@@ -302,5 +311,7 @@ impl super::ManyRules for Instants {
     }
 }
 
-/// Up to here an interval is rounded by less than a thousandth, whatever it is.
-pub(crate) const HIGHEST_RATE_PER_SECOND: u64 = 16_000_000;
+const SIXTEENTHS_PER_SECOND: u128 = 16 * 1_000_000_000;
+
+/// The most whole tokens of which 64 bits count the billionths, with some to spare: 1.8 × 10^10.
+const LARGEST_CAPACITY: u64 = u64::MAX / NANOS - 1;

@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use super::layout::{LONGEST_FILL_NS, LONGEST_IDLE_NS};
 use crate::error::QuotaError;
+use crate::tokens::Tokens;
 
 /// How entries lie in words, and how places in the ring are numbered: chosen when a log is built.
 ///
@@ -220,10 +221,10 @@ impl LogLayout {
 pub(crate) fn check(limit: u64, window: Duration) -> Result<(), QuotaError> {
     let largest = crate::limits::LARGEST_LOG;
     if limit == 0 {
-        return Err(QuotaError::ZeroLimit);
+        return Err(QuotaError::ZeroLimit { limit: Tokens::ZERO });
     }
     if limit > largest {
-        return Err(QuotaError::LimitTooLarge { limit, largest });
+        return Err(QuotaError::LogTooLong { limit, largest });
     }
     if window.is_zero() {
         return Err(QuotaError::WindowTooShort { window, shortest: Duration::from_nanos(1) });

@@ -70,8 +70,10 @@ pub struct WindowReading {
     now_ns: u64,
     /// Since the present window's start.
     elapsed_ns: u64,
-    /// Until the window of the word starts: it lies ahead, and nothing can be had.
+    /// Until a call counts into the window of the word: that lies ahead, and nothing can be had.
     until_ns: u64,
+    /// Until the present window, or the word's, is over.
+    rest_ns: u64,
     /// The index of the present window, or of the word's, in its place.
     index: u64,
     /// The counts of the present window and of the one before.
@@ -96,6 +98,9 @@ impl Windows {
         let fits = |headroom: u128, least_ticks: u64, places: u32| {
             let units_per_token = 10_u64.checked_pow(places)?;
             let units = units_floor(per.limit, units_per_token).checked_mul(headroom)?;
+            if units == 0 {
+                return None;
+            }
             let count_bits = u128::BITS.saturating_sub(units.leading_zeros());
             Self::fit(per, period_ns, least_ticks, weighs, count_bits, units_per_token)
         };
@@ -111,7 +116,11 @@ impl Windows {
             Self::fit(per, period_ns, LEAST_TICKS_PER_PERIOD, weighs, *bits, 1).is_some()
         });
         let largest = most_bits.map_or(0, |bits| (1_u64 << bits).wrapping_sub(1));
-        Err(QuotaError::CapacityTooLarge { tokens: per.limit, largest: Tokens::new(largest) })
+        if per.limit < 1 && largest > 0 {
+            return Err(QuotaError::ZeroLimit { limit: per.limit });
+        }
+        let largest = Tokens::new(largest);
+        Err(QuotaError::LimitTooLarge { limit: per.limit, period: per.period, largest })
     }
 
     fn fit(
@@ -125,12 +134,17 @@ impl Windows {
         let counts = if weighs { 2 } else { 1 };
         let index_bits =
             u64::BITS.checked_sub(ALIVE_BITS)?.checked_sub(count_bits.checked_mul(counts)?)?;
-        // The ticks, or windows, in half the range.
-        let half = 1_u128.checked_shl(index_bits.checked_sub(1)?)?;
+        // The ticks, or windows, in half the range, less one: from within the first to within the last.
+        let half = 1_u128.checked_shl(index_bits.checked_sub(1)?)?.checked_sub(1)?;
+        if half == 0 {
+            return None;
+        }
         let needed_ns = u128::from(LONGEST_IDLE_NS);
         let (offset_ns, tick_shift) = match per.start {
             Start::Aligned { offset_ns } => (offset_ns, None),
             Start::FirstCall => {
+                // What is stored is the start, and the last grant may be a period after it.
+                let needed_ns = needed_ns.saturating_add(period_ns.into());
                 let tick_shift = needed_ns.div_ceil(half).max(1).next_power_of_two().ilog2();
                 (0, Some(tick_shift))
             }
@@ -139,7 +153,9 @@ impl Windows {
             None => half.saturating_mul(period_ns.into()) >= needed_ns,
             Some(shift) => period_ns >> shift >= least_ticks,
         };
-        let reciprocal = u64::try_from((1_u128 << 64).checked_div(period_ns.into())?).ok()?;
+        // For a period of 1 ns, of which 2^64 / 1 does not fit, one less will do.
+        let reciprocal = u64::try_from((1_u128 << 64).checked_div(period_ns.into())?);
+        let reciprocal = reciprocal.unwrap_or(u64::MAX);
         let index_shift = u64::BITS.checked_sub(index_bits)?;
         // Its first call may come at the end of its first tick: one more, so that it is never too short.
         let tick_ns = 1_u64.checked_shl(tick_shift.unwrap_or(0))?;
@@ -244,6 +260,7 @@ impl Windows {
             now_ns,
             elapsed_ns,
             until_ns: 0,
+            rest_ns: self.period_ns.wrapping_sub(elapsed_ns),
             index,
             count,
             before,
@@ -255,7 +272,8 @@ impl Windows {
             let ahead = behind.wrapping_neg() >> shift;
             let until_ns = ahead.saturating_mul(self.period_ns).saturating_sub(elapsed_ns);
             let ahead = at(stored, self.count(word), self.before(word));
-            return WindowReading { until_ns, elapsed_ns: 0, ..ahead };
+            let rest_ns = until_ns.saturating_add(self.period_ns);
+            return WindowReading { until_ns, elapsed_ns: 0, rest_ns, ..ahead };
         }
         let before = if behind >> shift == 1 && self.weighs { self.count(word) } else { 0 };
         at(index, 0, before)
@@ -272,6 +290,7 @@ impl Windows {
             now_ns,
             elapsed_ns: in_tick_ns,
             until_ns: 0,
+            rest_ns: 0,
             index,
             count: 0,
             before: 0,
@@ -281,17 +300,16 @@ impl Windows {
         // Ahead even if nothing is counted in it: a window before it was, and is forgotten.
         if behind > u64::MAX / 2 {
             let ahead_ns = (behind.wrapping_neg() >> shift) << tick_shift;
-            return WindowReading {
-                elapsed_ns: 0,
-                until_ns: ahead_ns.wrapping_sub(in_tick_ns),
-                ..stored
-            };
+            let until_ns = ahead_ns.wrapping_sub(in_tick_ns);
+            let rest_ns = until_ns.saturating_add(self.length_ns());
+            return WindowReading { elapsed_ns: 0, until_ns, rest_ns, ..stored };
         }
         if stored.count == 0 || behind >= self.ticks {
             return fresh;
         }
         let elapsed_ns = ((behind >> shift) << tick_shift).wrapping_add(in_tick_ns);
-        WindowReading { elapsed_ns, ..stored }
+        let rest_ns = self.length_ns().saturating_sub(elapsed_ns);
+        WindowReading { elapsed_ns, rest_ns, ..stored }
     }
 
     fn length_ns(&self) -> u64 {
@@ -299,11 +317,6 @@ impl Windows {
             Some(tick_shift) => (self.ticks >> self.index_shift) << tick_shift,
             None => self.period_ns,
         }
-    }
-
-    /// Until this window is over.
-    fn rest_ns(&self, reading: &WindowReading) -> u64 {
-        reading.until_ns.saturating_add(self.length_ns().saturating_sub(reading.elapsed_ns))
     }
 
     /// After how much of a window its weight for `before` leaves room for `room` units: exactly.
@@ -334,7 +347,7 @@ impl PerPeriod {
 
     fn check(&self) -> Result<(), QuotaError> {
         if self.limit.is_zero() {
-            return Err(QuotaError::ZeroBurst);
+            return Err(QuotaError::ZeroLimit { limit: self.limit });
         }
         if self.period.is_zero() {
             return Err(QuotaError::ZeroPeriod);
@@ -360,6 +373,10 @@ impl Rules for Windows {
                 built: Duration::from_nanos(self.period_ns),
             });
         }
+        let from_first_call = per.start == Start::FirstCall;
+        if from_first_call != self.tick_shift.is_some() {
+            return Err(QuotaError::StartChanged { from_first_call });
+        }
         let largest = self.count_mask();
         let limit_units = u64::try_from(units_floor(per.limit, self.units_per_token))
             .ok()
@@ -370,7 +387,7 @@ impl Rules for Windows {
                 largest: Tokens::from_units(largest, self.units_per_token),
             })?;
         if limit_units == 0 {
-            return Err(QuotaError::ZeroBurst);
+            return Err(QuotaError::ZeroLimit { limit: per.limit });
         }
         Ok(WindowPlan { limit_units })
     }
@@ -465,14 +482,14 @@ impl Rules for Windows {
         let after = |ns| Wait::after(reading.now_ns, ns);
         // In this window, when the weight of the one before has gone down; else in the next one, where this one's
         // count is what weighs.
-        let room = plan.limit_units.saturating_sub(reading.count);
-        if let Some(room) = room.checked_sub(wanted) {
+        let room = plan.limit_units.checked_sub(reading.count);
+        if let Some(room) = room.and_then(|room| room.checked_sub(wanted)) {
             let elapsed_ns = self.until_weighs(reading.before, room);
             return after(
                 reading.until_ns.saturating_add(elapsed_ns.saturating_sub(reading.elapsed_ns)),
             );
         }
-        let rest_ns = self.rest_ns(reading);
+        let rest_ns = reading.rest_ns;
         if !self.weighs {
             return after(rest_ns);
         }
@@ -482,11 +499,11 @@ impl Rules for Windows {
 
     fn wait_full(&self, _plan: &WindowPlan, reading: &WindowReading) -> Wait {
         let ns = if reading.count > 0 && self.weighs {
-            self.rest_ns(reading).saturating_add(self.period_ns)
+            reading.rest_ns.saturating_add(self.period_ns)
         } else if reading.count > 0 || reading.before > 0 {
-            self.rest_ns(reading)
+            reading.rest_ns
         } else {
-            0
+            reading.until_ns
         };
         Wait::after(reading.now_ns, ns)
     }

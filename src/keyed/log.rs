@@ -77,11 +77,13 @@ use crate::sliding_log::{denied, told};
 pub struct KeyedSlidingLog<K, C = SystemClock, H = SeededHash> {
     rule: Rule,
     room: Room,
-    parts: Box<[CachePadded<Mutex<Part<K, H>>>]>,
+    parts: Parts<K, H>,
     search: Search,
     hasher: H,
     clock: C,
 }
+
+type Parts<K, H> = Box<[CachePadded<Mutex<Part<K, H>>>]>;
 
 /// What is the same for all keys.
 #[derive(Clone, Copy, Debug)]
