@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use flowgate::{
     Algorithm, Denied, FixedWindow, Gcra, Granted, LeakyBucket, LeakyQueue, Limiter, ManualClock,
-    SlidingWindow,
+    SlidingLog, SlidingWindow,
 };
 
 use crate::arguments::Settings;
-use crate::exact_log::ExactLog;
 
 /// What a call is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,9 +74,9 @@ pub(crate) const ALL: &[Compared] = &[
         limiter(FixedWindow::new(at.limit, at.period).from_first_call(), now_ns)
     }),
     row("sliding window", |at, now_ns| limiter(SlidingWindow::new(at.limit, at.period), now_ns)),
-    row("exact log", |at, _| {
-        let mut log = ExactLog::new(usize::try_from(at.limit)?, at.period_ns);
-        Ok(Box::new(move |now_ns| log.try_consume_at(now_ns)))
+    row("exact log", |at, now_ns| {
+        let log = SlidingLog::with_clock(at.limit, at.period, ManualClock::at(now_ns))?;
+        Ok(Box::new(move |now_ns| Answer::of(log.try_consume_at(1, now_ns))))
     }),
 ];
 

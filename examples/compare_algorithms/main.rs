@@ -16,6 +16,7 @@ mod axis;
 mod built_in;
 mod csv;
 mod draw;
+#[cfg(test)]
 mod exact_log;
 mod files;
 mod picture;

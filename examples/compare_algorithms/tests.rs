@@ -1,5 +1,7 @@
 //! What the comparison says of the algorithms, as promises.
 
+use std::time::Duration;
+
 use crate::arguments::Settings;
 use crate::replay::Report;
 use crate::trace::Trace;
@@ -47,6 +49,31 @@ fn every_algorithm_keeps_its_bound_in_every_window() {
             let worst = worst(&reports, algorithm);
             assert!(worst <= bound, "{name}: {algorithm} let {worst} pass");
         }
+    }
+}
+
+/// The crate's log lets as much pass as a list of all times does, but for calls that come within its tick, 16 ns.
+#[test]
+fn the_exact_log_is_exact() {
+    use crate::algorithms::Answer;
+    use crate::exact_log::ExactLog;
+    use std::collections::HashMap;
+
+    let at = settings();
+    for name in built_in::BUILT_IN {
+        let (trace, reports) = replayed(name);
+        let mut logs = HashMap::new();
+        let mut admitted = 0_usize;
+        for arrival in &trace.arrivals {
+            let log = logs.entry(arrival.key).or_insert_with(|| ExactLog::new(100, at.period_ns));
+            let answer = log.try_consume_at(arrival.time_ns);
+            admitted += usize::from(answer == Answer::Admitted(Duration::ZERO));
+        }
+        let report = reports.iter().find(|report| report.name == "exact log").unwrap();
+        assert!(
+            report.admitted_ns.len().abs_diff(admitted) <= 1 + admitted / 10_000,
+            "{name}: {admitted}"
+        );
     }
 }
 
