@@ -568,8 +568,8 @@ impl Ring {
     }
 }
 
-#[cfg(all(test, not(flowgate_loom)))]
-#[allow(clippy::unwrap_used)]
+#[cfg(test)]
+#[cfg(not(flowgate_loom))]
 mod tests {
     use super::*;
 

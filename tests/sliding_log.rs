@@ -2,12 +2,14 @@
 #![cfg(feature = "std")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use flowgate::{Clock, Denied, ManualClock, QuotaError, SlidingLog, SystemClock, Tokens, limits};
+use flowgate::{Clock, Denied, ManualClock, QuotaError, SlidingLog, SystemClock, limits};
 use proptest::prelude::*;
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -130,7 +132,7 @@ fn a_cost_above_the_limit_is_refused_for_good() {
 fn what_cannot_be_kept_is_refused_with_the_field_and_the_limit() {
     let made = |limit, window| SlidingLog::new(limit, window).map(drop);
     let second = Duration::from_secs(1);
-    assert_eq!(made(0, second), Err(QuotaError::ZeroLimit { limit: Tokens::ZERO }));
+    assert_eq!(made(0, second), Err(QuotaError::ZeroLimit { limit: flowgate::Tokens::ZERO }));
     let error = made(limits::LARGEST_LOG + 1, second).unwrap_err();
     assert!(error.to_string().contains("limit 65537 is above 65536"), "{error}");
     assert_eq!(made(limits::LARGEST_LOG, second), Ok(()));
@@ -194,6 +196,43 @@ fn a_window_of_years_is_one() {
     assert!(log.try_consume_at(1, 7 * YEAR_NS).is_ok());
 }
 
+/// What others do while a clock is read for the nth time.
+type Act = Rc<dyn Fn(u64)>;
+
+/// Nothing expires by the latest time that the last grant may be of, only by the earliest.
+#[test]
+fn who_comes_late_in_a_tick_gains_nothing() {
+    let log = log(1_000, 12_800);
+    assert_eq!(log.tick(), Duration::from_nanos(128));
+    assert!(log.try_consume_at(999, 0).is_ok());
+    // Noted as of 12,800, when the others will have expired.
+    assert!(log.try_consume_at(1, 12_673).is_ok());
+    assert!(log.try_consume_at(1, 0).is_err());
+    assert!(log.try_consume_at(1, 12_799).is_err());
+    assert!(log.try_consume_at(1, 12_800).is_ok());
+}
+
+/// A ring holds entries of three centuries, of which two or three are in the window.
+#[test]
+fn entries_of_centuries_expire_in_their_turn() {
+    for limit in [4, 1_000] {
+        for step in 2..9 {
+            let log = log(limit, 4 * YEAR_NS);
+            for at in 0..250 / step {
+                let now_ns = at * step * YEAR_NS;
+                let alive = at.min((4 - 1) / step);
+                assert_eq!(log.available_at(now_ns), limit - alive, "every {step} years, at {at}");
+                assert!(log.try_consume_at(1, now_ns).is_ok());
+            }
+        }
+        // Thirteen years lie between what is looked at.
+        let log = log(limit, 4 * YEAR_NS);
+        assert!(log.try_consume_at(1, 0).is_ok());
+        assert!(log.try_consume_at(1, 4 * YEAR_NS - 1).is_ok());
+        assert_eq!(log.available_at(13 * YEAR_NS - 2), limit);
+    }
+}
+
 /// A clock at which others act: while it is read for the nth time, what is planned for then is done.
 struct Meddling<F: Fn(u64)> {
     reads: AtomicU64,
@@ -213,22 +252,21 @@ impl<F: Fn(u64)> Clock for Meddling<F> {
 /// reading.
 #[test]
 fn who_was_overtaken_looks_once_more() {
-    type Meddler = std::rc::Rc<dyn Fn(u64)>;
-    thread_local!(static LOG: std::cell::RefCell<Option<Meddler>> = const { std::cell::RefCell::new(None) });
+    thread_local!(static ACT: RefCell<Option<Act>> = const { RefCell::new(None) });
     let meddle = |read| {
-        let act = LOG.with_borrow(Clone::clone);
+        let act = ACT.with_borrow(Clone::clone);
         if let Some(act) = act {
             act(read);
         }
     };
     let clock = Meddling { reads: AtomicU64::new(0), clock: ManualClock::new(), meddle };
     let window = Duration::from_secs(1);
-    let log = std::rc::Rc::new(SlidingLog::with_clock(1, window, clock).unwrap());
+    let log = Rc::new(SlidingLog::with_clock(1, window, clock).unwrap());
     assert!(log.is_allowed_at(0));
     log.clock().clock.set_ns(500_000_000);
-    let others = std::rc::Rc::clone(&log);
+    let others = Rc::clone(&log);
     // At first somebody else is granted, at one second, and then two seconds are over.
-    LOG.set(Some(std::rc::Rc::new(move |read| {
+    ACT.set(Some(Rc::new(move |read| {
         if read == 0 {
             assert!(others.is_allowed_at(SECOND_NS));
             others.clock().clock.set_ns(2 * SECOND_NS);
@@ -239,7 +277,7 @@ fn who_was_overtaken_looks_once_more() {
     // Nobody else: one reading, and the answer stands.
     assert!(!log.is_allowed());
     assert_eq!(log.clock().reads.load(Relaxed), 3);
-    LOG.set(None);
+    ACT.set(None);
 }
 
 /// A thread with a time in hand from long ago is granted nothing that has not expired since.
@@ -475,10 +513,12 @@ mod keyed {
         assert!(matches!(denied, Denied::NoRoom(_)));
         assert_eq!(denied.retry_after(), Some(window));
         assert_eq!(logs.time_until_available(&9_999, 1), None);
-        assert!(logs.is_allowed(&7));
-        logs.clock().advance(window);
-        let tries = (0..100).take_while(|_| !logs.is_allowed(&9_999)).count();
-        assert!(tries < 64, "{tries}");
+        logs.clock().advance(window / 2);
+        assert!((1..4_096).all(|key| logs.is_allowed(&key)));
+        logs.clock().advance(window / 2);
+        let tries = (0..200).take_while(|_| !logs.is_allowed(&9_999)).count();
+        // Each has paid for looking at 64.
+        assert!(tries <= 64 + 16, "{tries}");
         assert!(logs.len() <= 4_096);
     }
 

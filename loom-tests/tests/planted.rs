@@ -38,5 +38,5 @@ catches! {
     catches_show_a_bucket_too_early: show_a_bucket_too_early by a_bucket_that_comes_and_goes_is_one_bucket;
     catches_refuse_by_the_old_rate: refuse_by_the_old_rate by a_raised_rate_is_not_refused_by_the_old_one;
     catches_log_without_comparing: log_without_comparing by two_log_the_last_token;
-    catches_forget_the_lap: forget_the_lap by two_log_the_last_token;
+    catches_forget_the_lap: forget_the_lap by a_stalled_entry_is_helped;
 }

@@ -77,13 +77,11 @@ use crate::sliding_log::{denied, told};
 pub struct KeyedSlidingLog<K, C = SystemClock, H = SeededHash> {
     rule: Rule,
     room: Room,
-    parts: Parts<K, H>,
+    parts: Box<[LockedPart<K, H>]>,
     search: Search,
     hasher: H,
     clock: C,
 }
-
-type Parts<K, H> = Box<[CachePadded<Mutex<Part<K, H>>>]>;
 
 /// What is the same for all keys.
 #[derive(Clone, Copy, Debug)]
@@ -101,7 +99,9 @@ struct Search {
     paid: Cell,
 }
 
-/// A part of the keys, under a lock.
+type LockedPart<K, H> = CachePadded<Mutex<Part<K, H>>>;
+
+/// A part of the keys.
 struct Part<K, H> {
     logs: HashMap<K, Log, H>,
     /// How many new keys have come since the last sweep.
@@ -675,7 +675,8 @@ impl Log {
     }
 }
 
-#[cfg(all(test, not(flowgate_loom)))]
+#[cfg(test)]
+#[cfg(not(flowgate_loom))]
 mod tests {
     use super::*;
 
