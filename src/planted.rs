@@ -62,6 +62,14 @@ planted! {
     show_a_bucket_too_early = 17;
     /// A change to a faster quota lets words go over to it while refusals are still told by the old rate.
     refuse_by_the_old_rate = 18;
+    /// A call with a time before the window that a word is of counts into its own window, as if that were empty.
+    count_in_a_past_window = 20;
+    /// What was counted in the window before is not carried over.
+    forget_the_window_before = 21;
+    /// A snapshot reads the word by one plan and tells the algorithm of another.
+    tell_another_plan = 22;
+    /// An instant that is further ahead than a burst is taken for one that has passed.
+    start_over_when_far_ahead = 23;
 }
 
 /// The switches: the bugs are switched on for the whole process, the tracking of loads for a thread.

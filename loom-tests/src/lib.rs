@@ -14,8 +14,10 @@ use flowgate::{Clock, Fill, ManualClock, Quota, TokenBucket, Tokens};
 use loom::sync::Arc;
 use loom::thread;
 
+mod algorithms;
 mod keyed;
 // `tests/` and `ci/loom.sh` know a model by its name alone.
+pub use algorithms::*;
 pub use keyed::*;
 
 const SECOND: Duration = Duration::from_secs(1);
