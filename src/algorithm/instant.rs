@@ -224,8 +224,12 @@ impl Rules for Instants {
     }
 
     #[inline]
-    fn read(&self, _plan: &InstantPlan, word: u64, now_ns: u64) -> InstantReading {
-        InstantReading { now_ns, ahead: Self::ahead(word, now_ns) }
+    fn read(&self, plan: &InstantPlan, word: u64, now_ns: u64) -> InstantReading {
+        let ahead = Self::ahead(word, now_ns);
+        if ahead > plan.tolerance && crate::planted::start_over_when_far_ahead() {
+            return InstantReading { now_ns, ahead: 0 };
+        }
+        InstantReading { now_ns, ahead }
     }
 
     #[inline]

@@ -268,14 +268,16 @@ impl Windows {
         if behind == 0 {
             return at(index, self.count(word), self.before(word));
         }
-        if behind > u64::MAX / 2 {
+        let is_ahead = behind > u64::MAX / 2;
+        if is_ahead && !crate::planted::count_in_a_past_window() {
             let ahead = behind.wrapping_neg() >> shift;
             let until_ns = ahead.saturating_mul(self.period_ns).saturating_sub(elapsed_ns);
             let ahead = at(stored, self.count(word), self.before(word));
             let rest_ns = until_ns.saturating_add(self.period_ns);
             return WindowReading { until_ns, elapsed_ns: 0, rest_ns, ..ahead };
         }
-        let before = if behind >> shift == 1 && self.weighs { self.count(word) } else { 0 };
+        let carries = self.weighs && !crate::planted::forget_the_window_before();
+        let before = if behind >> shift == 1 && carries { self.count(word) } else { 0 };
         at(index, 0, before)
     }
 
@@ -299,6 +301,9 @@ impl Windows {
         let stored = WindowReading { index: stored, count: self.count(word), ..fresh };
         // Ahead even if nothing is counted in it: a window before it was, and is forgotten.
         if behind > u64::MAX / 2 {
+            if crate::planted::count_in_a_past_window() {
+                return fresh;
+            }
             let ahead_ns = (behind.wrapping_neg() >> shift) << tick_shift;
             let until_ns = ahead_ns.wrapping_sub(in_tick_ns);
             let rest_ns = until_ns.saturating_add(self.length_ns());
