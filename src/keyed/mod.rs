@@ -4,6 +4,7 @@
 
 mod buckets;
 mod builder;
+mod calls;
 mod handle;
 mod hash;
 mod limiter;
