@@ -13,8 +13,13 @@ use crate::quota::Quota;
 ///
 /// In any window of time at most burst + rate × window, and no rounding on top: the time per token is rounded up to
 /// 1/16 ns, so that `Gcra` never grants what a [token bucket](crate::TokenBucket) of the same quota, filled exactly,
-/// would deny. Where a token takes whole sixteenths of a nanosecond both decide alike. Up to 16 million tokens a
-/// second the rate that is kept is less than a thousandth below the one asked for; above, that is refused.
+/// would deny. (A burst that is no whole number of tokens is rounded up to 1/16 ns, too, so that all of it can be had.)
+/// Where a token takes whole sixteenths of a nanosecond both decide alike. Up to 16 million tokens a second the rate
+/// that is kept is less than a thousandth below the one asked for; a higher rate of which it is not is refused.
+///
+/// A call with an earlier time than that of the last one finds less: on a clock that stepped back, nothing comes until
+/// it is there again. Up to [`LONGEST_IDLE`](crate::limits::LONGEST_IDLE), less the time in which the burst fills, a step
+/// back is recognised as one.
 ///
 /// # Examples
 ///
