@@ -17,7 +17,7 @@ use std::time::Duration;
 use baseline::MutexLog;
 use flowgate::{
     Algorithm, Clock, FixedWindow, Gcra, InstantClock, LeakyBucket, LeakyQueue, Limiter,
-    ManualClock, Quota, QuotaError, SlidingWindow,
+    ManualClock, Quota, QuotaError, SlidingLog, SlidingWindow,
 };
 use rate_net::DirectLimiter;
 use rows::{Answer, Row, Way, decision};
@@ -208,13 +208,29 @@ fn leaky_bucket(way: Way, limit: Limit) -> Vec<Row> {
 }
 
 fn sliding_log(way: Way, limit: Limit) -> Vec<Row> {
+    let (most, period) = (u64::from(limit.limit), limit.period);
     vec![
+        row(
+            way,
+            "sliding_log",
+            move || SlidingLog::new(most, period).expect("flowgate takes this limit"),
+            SlidingLog::is_allowed,
+        ),
         rate_net_row(way, "rate_net_sliding_log", limit, rate_net::Algorithm::SlidingWindowLog),
         row(
             way,
             "mutex_log",
             move || MutexLog::new(limit.limit, limit.period),
             MutexLog::is_allowed,
+        ),
+        row(
+            way,
+            "sliding_log_instant",
+            move || {
+                let log = SlidingLog::with_clock(most, period, InstantClock::new());
+                log.expect("flowgate takes this limit")
+            },
+            SlidingLog::is_allowed,
         ),
     ]
 }
