@@ -22,7 +22,8 @@
 //! * [`Quota`]: how much may pass. `"100/s burst 20".parse()` reads one.
 //! * [`TokenBucket`]: the limiter, with its guarantees as numbers.
 //! * `KeyedLimiter`: a bucket per user, address or API key; with tiers, and with memory that stays bounded.
-//! * [`Limiter`]: the same by another [`Algorithm`]: [`Gcra`], leaky buckets, windows.
+//! * [`Limiter`]: the same by another [`Algorithm`]: [`Gcra`], leaky buckets, windows. `SlidingLog`: never more than
+//!   N in any window.
 //! * [`Denied`]: not yet, and how long to wait; or never.
 //! * [`Tokens`]: an exact amount, for costs such as 0.5.
 //! * [`SystemClock`] and the others: where the time comes from. Every call has a twin `*_at` that is given
