@@ -384,6 +384,17 @@ fn a_denial_belongs_to_one_quota() {
     assert!(limiter.try_consume(500).is_ok());
 }
 
+/// A limiter names the algorithm that it was given, wherever its windows begin.
+#[test]
+fn a_limiter_names_its_algorithm() {
+    use flowgate::{FixedWindow, Limiter};
+    let hourly = FixedWindow::new(10, Duration::from_secs(3_600));
+    let limiter = Limiter::new(hourly).unwrap();
+    assert_eq!(limiter.algorithm(), hourly);
+    limiter.set(FixedWindow::new(20, Duration::from_secs(3_600))).unwrap();
+    assert_eq!(limiter.algorithm().limit(), 20);
+}
+
 /// Only a queue tells anybody to wait for what it has granted.
 #[test]
 fn what_is_granted_may_go_at_once_but_from_a_queue() {

@@ -409,20 +409,18 @@ impl Rules for Windows {
     fn config_words(per: &PerPeriod) -> [u64; 5] {
         let billionths =
             (u64::from(per.limit.subsec_nanos()) << 32) | u64::from(per.period.subsec_nanos());
-        let (is_aligned, offset_ns) = match per.start {
-            Start::Aligned { offset_ns } => (1, offset_ns),
-            Start::FirstCall => (0, 0),
-        };
-        [per.limit.whole(), per.period.as_secs(), billionths, is_aligned, offset_ns]
+        // What a window is counted from is the layout's, and nothing that a caller sets.
+        let is_aligned = u64::from(per.start != Start::FirstCall);
+        [per.limit.whole(), per.period.as_secs(), billionths, is_aligned, 0]
     }
 
-    fn config_from_words([whole, secs, billionths, is_aligned, offset_ns]: [u64; 5]) -> PerPeriod {
+    fn config_from_words([whole, secs, billionths, is_aligned, _]: [u64; 5]) -> PerPeriod {
         let limit = Tokens::new(whole).saturating_add(Tokens::decimal(billionths >> 32, 9));
         let nanos = Duration::from_nanos(billionths & u64::from(u32::MAX));
         PerPeriod {
             limit,
             period: Duration::from_secs(secs).saturating_add(nanos),
-            start: if is_aligned == 0 { Start::FirstCall } else { Start::Aligned { offset_ns } },
+            start: if is_aligned == 0 { Start::FirstCall } else { Start::Aligned { offset_ns: 0 } },
         }
     }
 
