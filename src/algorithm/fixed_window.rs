@@ -51,10 +51,8 @@ impl FixedWindow {
     /// Starts a window with the first call after the one before is over, in place of at multiples of the period.
     ///
     /// A window is up to 1/64 longer than its period then, never shorter: its start is kept in ticks. With keys that
-    /// may share a bucket ([`WhenFull::Share`]) a key is kept for a period more: else its own window, and two of a
+    /// may share a bucket (`WhenFull::Share`) a key is kept for a period more: else its own window, and two of a
     /// bucket that it shares next, could meet in less than one.
-    ///
-    /// [`WhenFull::Share`]: https://docs.rs/flowgate/latest/flowgate/enum.WhenFull.html
     #[must_use]
     pub fn from_first_call(mut self) -> Self {
         self.per.start = Start::FirstCall;
