@@ -42,10 +42,8 @@ impl FixedWindow {
     /// Starts a window with the first call after the one before is over, in place of at multiples of the period.
     ///
     /// A window is up to 1/32 longer than its period then, as a rule less than 1/2,000, and never shorter: it is kept in
-    /// ticks. With keys that may share a bucket ([`WhenFull::Share`]) a key is kept for a window more: else its own
+    /// ticks. With keys that may share a bucket (`WhenFull::Share`) a key is kept for a window more: else its own
     /// window, and two of a bucket that it shares next, could meet in less than one.
-    ///
-    /// [`WhenFull::Share`]: https://docs.rs/flowgate/latest/flowgate/enum.WhenFull.html
     #[must_use]
     pub fn from_first_call(mut self) -> Self {
         self.per.start = Start::FirstCall;

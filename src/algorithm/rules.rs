@@ -15,7 +15,7 @@ pub trait Rules: Copy + Debug + Send + Sync + 'static {
     /// What a caller sets, and may change while words live.
     type Config: Copy + Debug + Send + Sync;
     /// The same, in units: all that a decision needs to know of it.
-    type Plan: Copy + Debug;
+    type Plan: Copy + Debug + Send + Sync;
     /// What a word says at some time, by some plan.
     type Reading: Copy;
 

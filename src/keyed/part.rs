@@ -2,7 +2,7 @@
 
 use std::sync::PoisonError;
 
-use crate::algorithm::layout::SPARE_BITS;
+use crate::algorithm::layout::LONGEST_IDLE_NS;
 use crate::primitive::Mutex;
 
 /// The lock under which keys are added to a part of them and dropped from it. Whoever finds its key does not come
@@ -68,8 +68,8 @@ impl Changes {
     pub(crate) fn not_before_sweep(&self, now_ns: u64) -> u64 {
         match self.swept_ns {
             Some(swept_ns) if !crate::planted::come_back_earlier() => {
-                // Modular, as the stamps of words are.
-                let is_later = swept_ns.wrapping_sub(now_ns) << SPARE_BITS <= u64::MAX / 2;
+                // By more than a word can tell it is no stale thread's time, but that of a clock that was set.
+                let is_later = swept_ns.wrapping_sub(now_ns) <= LONGEST_IDLE_NS;
                 if is_later { swept_ns } else { now_ns }
             }
             _ => now_ns,
