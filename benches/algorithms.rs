@@ -27,7 +27,7 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 /// Little more than the shortest window of a log of flowgate's.
 const SHORT: Duration = Duration::from_micros(1_250);
 const DAY: Duration = Duration::from_secs(86_400);
-const YEARS: Duration = Duration::from_secs(3 * 365 * 86_400);
+const YEARS: Duration = Duration::from_secs(4 * 365 * 86_400);
 
 /// What a limiter is set to.
 #[derive(Clone, Copy)]
