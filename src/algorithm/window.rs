@@ -546,9 +546,10 @@ impl Rules for Windows {
             {
                 return None;
             }
-            if self.weighs {
+            let before = self.before(word);
+            if before > 0 {
                 let rest_ns = self.period_ns.wrapping_sub(elapsed_ns);
-                let weighed = u128::from(self.before(word)).wrapping_mul(rest_ns.into());
+                let weighed = u128::from(before).wrapping_mul(rest_ns.into());
                 if weighed > u128::from(room).wrapping_mul(self.period_ns.into()) {
                     return None;
                 }
