@@ -142,9 +142,9 @@ impl<K, A, H> KeyedBuilder<K, A, H> {
     /// Keeps the keys in a map in which they are found without a lock, in place of one whose shards have
     /// locks.
     ///
-    /// Pick it where threads hammer the same few keys. On two threads that are denied by one key it makes 73 M
-    /// decisions a second, the default 22 M; allowed, 52 M and 39 M. Leave it where keys are many: with ten
-    /// million of them it takes 245 ns a decision, the default 186; 56 bytes a key, the default 23; and at times
+    /// Pick it where threads hammer the same few keys. On two threads that are denied by one key it makes 139 M
+    /// decisions a second, the default 30 M; allowed, 53 M and 26 M. Leave it where keys are many: with ten
+    /// million of them it takes 232 ns a decision, the default 171; 56 bytes a key, the default 23; and at times
     /// milliseconds for a call while keys come and go, the default half a millisecond. (All from
     /// `docs/performance.md`.)
     ///
