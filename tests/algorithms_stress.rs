@@ -3,6 +3,9 @@
 #![cfg(feature = "std")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "model/hammer.rs"]
+mod hammer;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
@@ -16,29 +19,14 @@ use flowgate::{
 const CLOCK_ERROR: Duration = Duration::from_micros(20);
 const RUN: Duration = Duration::from_millis(120);
 
-/// Every thread calls as fast as it can until the time is up.
 fn hammer<A: Algorithm>(
     algorithm: A,
     threads: usize,
     take: impl Fn(&Limiter<A>) -> u64 + Sync,
 ) -> (u64, Duration) {
-    let started = Instant::now();
-    let limiter = Limiter::new(algorithm).unwrap();
-    let stop = AtomicBool::new(false);
-    let granted = thread::scope(|scope| {
-        let count = || {
-            let mut granted = 0;
-            while !stop.load(Relaxed) {
-                granted += take(&limiter);
-            }
-            granted
-        };
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(count)).collect();
-        thread::sleep(RUN);
-        stop.store(true, Relaxed);
-        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
-    });
-    (granted, started.elapsed() + CLOCK_ERROR)
+    let make = || Limiter::new(algorithm).unwrap();
+    let (granted, elapsed) = hammer::hammer(make, threads, RUN, take);
+    (granted, elapsed + CLOCK_ERROR)
 }
 
 /// Takes one, some, or as many as there are.

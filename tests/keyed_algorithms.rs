@@ -2,12 +2,15 @@
 #![cfg(feature = "keyed")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "model/apart.rs"]
+mod apart;
+
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
+use apart::Apart;
 use flowgate::{
     Adjustable, Algorithm, FixedWindow, Gcra, Handle, KeyedBuilder, KeyedLimiter, LeakyBucket,
     LeakyQueue, Limiter, ManualClock, Quota, SlidingWindow, SystemClock, Tokens, WhenFull,
@@ -206,26 +209,6 @@ fn a_sweep_decades_ago_does_not_date_new_keys() {
     forgets_an_old_sweep(FixedWindow::new(10, SECOND));
     forgets_an_old_sweep(FixedWindow::new(10, SECOND).from_first_call());
     forgets_an_old_sweep(SlidingWindow::new(10, SECOND));
-}
-
-/// A hash that puts each key into a part of its own, so that none is swept with another.
-#[derive(Clone, Copy, Default)]
-struct Apart(u64);
-
-impl BuildHasher for Apart {
-    type Hasher = Self;
-    fn build_hasher(&self) -> Self {
-        Self(0)
-    }
-}
-
-impl Hasher for Apart {
-    fn finish(&self) -> u64 {
-        self.0 << 53 | self.0 << 8
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = u64::from(bytes[0]);
-    }
 }
 
 /// What was granted, at a moment between two times.

@@ -3,14 +3,16 @@
 #![cfg(feature = "keyed")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "model/apart.rs"]
+mod apart;
 // Not all of it is needed here.
 #[allow(dead_code)]
 mod model;
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
+use apart::Apart;
 use flowgate::{Handle, KeyedLimiter, ManualClock, Quota, Tier, Tokens};
 use model::{Exact, nanos};
 use num_bigint::BigInt;
@@ -20,26 +22,6 @@ const CASES: u32 = 1_500;
 const KEYS: u8 = 6;
 
 type Limiter = KeyedLimiter<u8, Quota, ManualClock, Apart>;
-
-/// A hash that puts each key into a part of its own, so that none is swept with another.
-#[derive(Clone, Copy, Default)]
-struct Apart(u64);
-
-impl BuildHasher for Apart {
-    type Hasher = Self;
-    fn build_hasher(&self) -> Self {
-        Self(0)
-    }
-}
-
-impl Hasher for Apart {
-    fn finish(&self) -> u64 {
-        self.0 << 53 | self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = u64::from(bytes[0]);
-    }
-}
 
 /// An amount that is as often tiny as huge: uniform in its logarithm.
 fn log_uniform(largest_bits: u32) -> impl Strategy<Value = u64> {

@@ -1,41 +1,18 @@
 //! Real threads on the real clock, audited: granted ≤ capacity + rate × elapsed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "model/hammer.rs"]
+mod hammer;
+
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use flowgate::{Clock, Fill, InstantClock, Quota, SystemClock, TokenBucket};
+use hammer::hammer;
 
 /// The clock may be this much ahead of `Instant` over a whole run.
 const CLOCK_ERROR: Duration = Duration::from_micros(20);
-
-/// Every thread takes as fast as it can until the time is up. Returns what was granted, and the time
-/// from before the limiter was made to after the last thread stopped.
-fn hammer<C: Clock + Sync>(
-    make: impl FnOnce() -> TokenBucket<C>,
-    threads: usize,
-    run: Duration,
-    take: impl Fn(&TokenBucket<C>) -> u64 + Sync,
-) -> (u64, Duration) {
-    let started = Instant::now();
-    let limiter = make();
-    let stop = AtomicBool::new(false);
-    let granted = thread::scope(|scope| {
-        let count = || {
-            let mut granted = 0;
-            while !stop.load(Relaxed) {
-                granted += take(&limiter);
-            }
-            granted
-        };
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(count)).collect();
-        thread::sleep(run);
-        stop.store(true, Relaxed);
-        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
-    });
-    (granted, started.elapsed())
-}
 
 fn ceiling(quota: Quota, elapsed: Duration) -> u64 {
     let elapsed_ns = (elapsed + CLOCK_ERROR).as_nanos();

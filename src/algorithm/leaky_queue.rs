@@ -13,9 +13,9 @@ use crate::quota::Quota;
 ///
 /// # Guarantee
 ///
-/// In any window of time at most 1 + rate × window *leave*, if each leaves when it was told, to the nanosecond. (An item may cost more
-/// than one token, and then takes as many places; it leaves with the last of them.) At most burst + 1 + rate ×
-/// window are let in.
+/// In any window of time at most 1 + rate × window *leave*, if each leaves when it was told, to the nanosecond. (An
+/// item may cost more than one token, and then takes as many places; it leaves with the last of them.) At most
+/// burst + 1 + rate × window are let in.
 ///
 /// # Examples
 ///
