@@ -71,7 +71,13 @@ impl Instants {
         whole_span.saturating_add(rest_span)
     }
 
-    /// The same, rounded down.
+    /// How far ahead an instant is that was `ahead`, once `units` more were taken.
+    #[inline]
+    fn ahead_after(&self, ahead: u64, units: u64) -> u64 {
+        ahead.saturating_add(self.span(units))
+    }
+
+    /// The same as [`span`](Self::span), rounded down.
     fn span_floor(&self, units: u64) -> u64 {
         let (whole, rest) = split(units);
         let rest_span =
@@ -234,12 +240,12 @@ impl Rules for Instants {
 
     #[inline]
     fn holds(&self, plan: &InstantPlan, reading: &InstantReading, wanted: u64) -> bool {
-        reading.ahead.saturating_add(self.span(wanted)) <= plan.tolerance
+        self.ahead_after(reading.ahead, wanted) <= plan.tolerance
     }
 
     #[inline]
     fn take(&self, _plan: &InstantPlan, reading: &InstantReading, wanted: u64) -> u64 {
-        Self::word(reading.now_ns, reading.ahead.saturating_add(self.span(wanted)))
+        Self::word(reading.now_ns, self.ahead_after(reading.ahead, wanted))
     }
 
     fn give(&self, _plan: &InstantPlan, reading: &InstantReading, units: u64) -> u64 {
@@ -251,8 +257,8 @@ impl Rules for Instants {
     }
 
     fn wait(&self, plan: &InstantPlan, reading: &InstantReading, wanted: u64) -> Wait {
-        let ahead = reading.ahead.saturating_add(self.span(wanted));
-        Wait::after(reading.now_ns, nanos_of(ahead.saturating_sub(plan.tolerance)))
+        let over = self.ahead_after(reading.ahead, wanted).saturating_sub(plan.tolerance);
+        Wait::after(reading.now_ns, nanos_of(over))
     }
 
     fn wait_full(&self, _plan: &InstantPlan, reading: &InstantReading) -> Wait {
@@ -269,7 +275,7 @@ impl Rules for Instants {
 
     #[inline]
     fn closeness(&self, plan: &InstantPlan, reading: &InstantReading, wanted: u64) -> Closeness {
-        let over = reading.ahead.saturating_add(self.span(wanted)).saturating_sub(plan.tolerance);
+        let over = self.ahead_after(reading.ahead, wanted).saturating_sub(plan.tolerance);
         if over <= NANOSECOND << 10 {
             Closeness::Hasty
         } else if over <= plan.tolerance {
@@ -288,7 +294,7 @@ impl Rules for Instants {
         if word & ALIVE == 0 {
             return None;
         }
-        let ahead = Self::ahead(word, now_ns).saturating_add(self.span(wanted));
+        let ahead = self.ahead_after(Self::ahead(word, now_ns), wanted);
         (ahead <= tolerance).then(|| Self::word(now_ns, ahead))
     }
 }

@@ -273,7 +273,7 @@ impl Layout {
             (word & self.level_mask).wrapping_add(credit)
         };
         let cost_units = wanted.wrapping_sub(self.zero);
-        let stamp = (tick_ns << SPARE_BITS) & !self.low_mask;
+        let stamp = self.stamp(now_ns);
         if level <= brim & self.level_mask {
             return (level >= wanted).then(|| stamp | plan.mark | level.wrapping_sub(cost_units));
         }

@@ -223,6 +223,17 @@ impl Windows {
         word
     }
 
+    /// Whether what still counts of `before`, that much of a window later, is at most `room`: exactly.
+    #[inline(always)]
+    fn weighs_at_most(&self, before: u64, elapsed_ns: u64, room: u64) -> bool {
+        if before == 0 {
+            return true;
+        }
+        let rest_ns = self.period_ns.wrapping_sub(elapsed_ns);
+        u128::from(before).wrapping_mul(rest_ns.into())
+            <= u128::from(room).wrapping_mul(self.period_ns.into())
+    }
+
     /// What of the window before still counts, rounded up.
     #[inline]
     fn weighed(&self, reading: &WindowReading) -> u64 {
@@ -322,6 +333,22 @@ impl Windows {
             Some(tick_shift) => (self.ticks >> self.index_shift) << tick_shift,
             None => self.period_ns,
         }
+    }
+
+    /// How long until `wanted` is held.
+    fn wait_ns(&self, plan: &WindowPlan, reading: &WindowReading, wanted: u64) -> u64 {
+        // In this window, when the weight of the one before has gone down; else in the next one, where this one's
+        // count is what weighs.
+        let room = plan.limit_units.checked_sub(reading.count);
+        if let Some(room) = room.and_then(|room| room.checked_sub(wanted)) {
+            let elapsed_ns = self.until_weighs(reading.before, room);
+            return reading.until_ns.saturating_add(elapsed_ns.saturating_sub(reading.elapsed_ns));
+        }
+        if !self.weighs {
+            return reading.rest_ns;
+        }
+        let room = plan.limit_units.saturating_sub(wanted);
+        reading.rest_ns.saturating_add(self.until_weighs(reading.count, room))
     }
 
     /// After how much of a window its weight for `before` leaves room for `room` units: exactly.
@@ -458,9 +485,7 @@ impl Rules for Windows {
         if reading.until_ns > 0 {
             return false;
         }
-        let rest_ns = self.period_ns.wrapping_sub(reading.elapsed_ns);
-        u128::from(reading.before).wrapping_mul(rest_ns.into())
-            <= u128::from(room).wrapping_mul(self.period_ns.into())
+        self.weighs_at_most(reading.before, reading.elapsed_ns, room)
     }
 
     #[inline]
@@ -482,22 +507,7 @@ impl Rules for Windows {
     }
 
     fn wait(&self, plan: &WindowPlan, reading: &WindowReading, wanted: u64) -> Wait {
-        let after = |ns| Wait::after(reading.now_ns, ns);
-        // In this window, when the weight of the one before has gone down; else in the next one, where this one's
-        // count is what weighs.
-        let room = plan.limit_units.checked_sub(reading.count);
-        if let Some(room) = room.and_then(|room| room.checked_sub(wanted)) {
-            let elapsed_ns = self.until_weighs(reading.before, room);
-            return after(
-                reading.until_ns.saturating_add(elapsed_ns.saturating_sub(reading.elapsed_ns)),
-            );
-        }
-        let rest_ns = reading.rest_ns;
-        if !self.weighs {
-            return after(rest_ns);
-        }
-        let room = plan.limit_units.saturating_sub(wanted);
-        after(rest_ns.saturating_add(self.until_weighs(reading.count, room)))
+        Wait::after(reading.now_ns, self.wait_ns(plan, reading, wanted))
     }
 
     fn wait_full(&self, _plan: &WindowPlan, reading: &WindowReading) -> Wait {
@@ -513,7 +523,7 @@ impl Rules for Windows {
 
     #[inline]
     fn closeness(&self, plan: &WindowPlan, reading: &WindowReading, wanted: u64) -> Closeness {
-        let wait_ns = self.wait(plan, reading, wanted).nanos();
+        let wait_ns = self.wait_ns(plan, reading, wanted);
         if reading.until_ns > 0 || wait_ns < 1 << 10 {
             Closeness::Hasty
         } else if wait_ns < self.period_ns {
@@ -546,13 +556,8 @@ impl Rules for Windows {
             {
                 return None;
             }
-            let before = self.before(word);
-            if before > 0 {
-                let rest_ns = self.period_ns.wrapping_sub(elapsed_ns);
-                let weighed = u128::from(before).wrapping_mul(rest_ns.into());
-                if weighed > u128::from(room).wrapping_mul(self.period_ns.into()) {
-                    return None;
-                }
+            if !self.weighs_at_most(self.before(word), elapsed_ns, room) {
+                return None;
             }
         }
         // At most the limit, which a count has room for.
