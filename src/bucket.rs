@@ -76,7 +76,7 @@ impl<R: Rules> Bucket<'_, R> {
     }
 
     /// Reads without changing anything.
-    fn peek<T>(&self, read: impl FnOnce(u64, &R::Plan) -> T) -> Result<T, Gone> {
+    pub(crate) fn peek<T>(&self, read: impl FnOnce(u64, &R::Plan) -> T) -> Result<T, Gone> {
         let (word, plan) = self.look();
         if self.terms.layout.is_gone(word) { Err(Gone) } else { Ok(read(word, &plan)) }
     }
@@ -84,7 +84,7 @@ impl<R: Rules> Bucket<'_, R> {
     /// Decides on the word `seen`, and again on each newer one until a decision stands. A decision is a
     /// word to leave, or none to leave it alone, and an outcome.
     #[inline]
-    fn change<T>(
+    pub(crate) fn change<T>(
         &self,
         seen: u64,
         now_ns: u64,
@@ -207,6 +207,24 @@ impl<R: Rules> Bucket<'_, R> {
             (Some(self.terms.layout.give(plan, reading, units)), ())
         })
     }
+
+    /// Takes units as deep as words can tell, and returns how many that were.
+    pub(crate) fn charge_units(&self, units: u64, now_ns: u64) -> Result<u64, Gone> {
+        self.change(self.load(), now_ns, |_, plan, reading| {
+            let (left, taken) = self.terms.layout.charge(plan, reading, units);
+            (Some(left), taken)
+        })
+    }
+
+    /// Takes `cost` as deep as words can tell, and returns what was not taken.
+    pub(crate) fn charge(&self, cost: Tokens, now_ns: u64) -> Result<Tokens, Gone> {
+        let units = self.terms.units(cost);
+        let taken = self.charge_units(units, now_ns)?;
+        if taken == units && units < u64::MAX {
+            return Ok(Tokens::ZERO);
+        }
+        Ok(cost.saturating_sub(self.terms.tokens(taken)))
+    }
 }
 
 /// What only a token bucket does: all of it is a matter of levels.
@@ -220,25 +238,6 @@ impl Bucket<'_> {
             ((units > 0).then_some(left), (units, word != seen))
         })?;
         Ok((self.terms.tokens(units), overtaken))
-    }
-
-    /// Takes `cost` down to the floor, and returns what went below it.
-    pub(crate) fn charge(&self, cost: Tokens, now_ns: u64) -> Result<Tokens, Gone> {
-        let layout = &self.terms.layout;
-        let units = self.terms.units(cost);
-        let taken = self.change(self.load(), now_ns, |_, plan, reading| {
-            let taken = if crate::planted::charge_below_floor() {
-                units
-            } else {
-                units.min(reading.level.saturating_sub(layout.floor()))
-            };
-            let level = reading.level.wrapping_sub(taken) & layout.level_mask;
-            (Some(layout.store(plan, reading, level)), taken)
-        })?;
-        if taken == units && units < u64::MAX {
-            return Ok(Tokens::ZERO);
-        }
-        Ok(cost.saturating_sub(self.terms.tokens(taken)))
     }
 
     /// Changes the quota, by one swap of the word, which names its plan. `now_ns` tells the time, each time

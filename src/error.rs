@@ -91,6 +91,10 @@ pub struct NotYet {
 }
 
 impl NotYet {
+    pub(crate) fn after(now_ns: u64, wait_ns: u64) -> Self {
+        Self { wait: Wait::after(now_ns, wait_ns) }
+    }
+
     /// Computes how long to wait. See [`Denied::retry_after`].
     #[must_use]
     pub fn retry_after(&self) -> Duration {

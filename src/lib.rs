@@ -60,6 +60,7 @@ mod clock;
 mod clocked;
 mod error;
 mod fill;
+mod held;
 #[cfg(feature = "keyed")]
 mod keyed;
 mod limiter;
@@ -73,6 +74,7 @@ mod sliding_log;
 mod terms;
 mod token_bucket;
 mod tokens;
+mod wait;
 
 #[cfg(flowgate_loom)]
 #[doc(hidden)]
@@ -90,7 +92,7 @@ pub mod design {}
 pub mod orderings {}
 
 pub use algorithm::{
-    Adjustable, Algorithm, FixedWindow, Gcra, LeakyBucket, LeakyQueue, SlidingWindow,
+    Adjustable, Algorithm, FixedWindow, Gcra, LeakyBucket, LeakyQueue, Reservable, SlidingWindow,
 };
 pub use answer::{Granted, Snapshot};
 pub use builder::Builder;
@@ -113,3 +115,10 @@ pub use resolution::Resolution;
 pub use sliding_log::SlidingLog;
 pub use token_bucket::TokenBucket;
 pub use tokens::Tokens;
+#[cfg(feature = "async")]
+pub use wait::AnyRuntime;
+#[cfg(feature = "std")]
+pub use wait::{Costs, GrantedSet, Jitter, LimitSet, OfKeys, Rejected, Timer, Waiting};
+pub use wait::{Limit, Of, OnDrop, Reservation, Source};
+#[cfg(feature = "tokio")]
+pub use wait::{TokioClock, TokioTimer};

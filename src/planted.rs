@@ -72,6 +72,12 @@ planted! {
     forget_the_window_before = 21;
     /// A snapshot reads the word by one plan and tells the algorithm of another.
     tell_another_plan = 22;
+    /// A reservation takes nothing.
+    reserve_without_taking = 25;
+    /// A reservation is good when it was told so at first, however the quota was changed since.
+    trust_an_old_promise = 26;
+    /// What was taken for a decision that fell through is not given back.
+    lose_a_rollback = 27;
     /// An instant that is further ahead than a burst is taken for one that has passed.
     start_over_when_far_ahead = 23;
 }

@@ -25,8 +25,9 @@ pub(crate) struct Terms<R = Layout> {
     plans: [Seqlock<5>; 2],
     pub(crate) layout: R,
     configs: [Seqlock<5>; 2],
-    /// Which plan is in force, 0 or 1. Where a word names its plan, that one counts.
-    current: Cell,
+    /// How often the quota was changed. Even: the first plan is in force; odd: the other. Where a word names its
+    /// plan, that one counts.
+    changes: Cell,
     /// Its turn is the right to change the quota.
     change: Seqlock<0>,
 }
@@ -65,7 +66,7 @@ impl<R: Rules> Terms<R> {
             plans: [Seqlock::new(R::plan_words(plan)), Seqlock::new([0; 5])],
             layout,
             configs: [Seqlock::new(R::config_words(config)), Seqlock::new([0; 5])],
-            current: Cell::new(0),
+            changes: Cell::new(0),
             change: Seqlock::new([]),
         }
     }
@@ -120,7 +121,12 @@ impl<R: Rules> Terms<R> {
     }
 
     fn current_slot(&self) -> Slot {
-        Slot::from_word(self.current.load_to_read())
+        Slot::from_word(self.changes() & 1)
+    }
+
+    /// How often the quota was changed, modulo 2^64.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load_to_read()
     }
 
     /// The plan for `word`; `None` if it is being replaced, and so `word`, or the plan in force, has been.
@@ -179,7 +185,7 @@ impl<R: Rules> Terms<R> {
             self.pace.set(self.layout.pace(&old).max(self.layout.pace(&new)));
         }
         change_over(&old, &new);
-        self.current.publish(new_slot as u64);
+        self.changes.publish(self.changes().wrapping_add(1));
         let brim_of = if crate::planted::keep_above_new_capacity() {
             self.layout.in_slot(old, new_slot == Slot::One)
         } else {

@@ -6,7 +6,7 @@
 //! that both decide alike. So the three algorithms here are one: they differ in what they say of the instant.
 
 use super::layout::{LONGEST_FILL_NS, per_second};
-use super::{Closeness, Rules, Wait};
+use super::{Ahead, Closeness, Rules, Unused, Wait};
 use crate::error::QuotaError;
 use crate::quota::Quota;
 use crate::tokens::{NANOS_PER_TOKEN, Tokens};
@@ -248,6 +248,42 @@ impl Rules for Instants {
         Self::word(reading.now_ns, self.ahead_after(reading.ahead, wanted))
     }
 
+    /// Of a meter, good once the instant is near enough; of a queue, when it departs. There is room until an instant
+    /// is further ahead than words can tell, or in a queue until that is full.
+    fn ahead(&self, plan: &InstantPlan, reading: &InstantReading, wanted: u64) -> Option<Ahead> {
+        let ahead = self.ahead_after(reading.ahead, wanted);
+        let in_time = |span: u64| Wait::after(reading.now_ns, nanos_of(span));
+        let over = in_time(ahead.saturating_sub(plan.tolerance));
+        if self.paces() {
+            let departs = in_time(ahead.saturating_sub(self.interval));
+            return Some(Ahead { room: over, good: departs });
+        }
+        Some(Ahead { room: in_time(ahead.saturating_sub(FURTHEST)), good: over })
+    }
+
+    #[inline]
+    fn paces(&self) -> bool {
+        self.extra_tokens > 0
+    }
+
+    fn take_back(
+        &self,
+        _plan: &InstantPlan,
+        reading: &InstantReading,
+        _left: u64,
+        units: Unused,
+    ) -> Option<u64> {
+        // As they were rounded when they were taken.
+        let span = self.span(units.taken).saturating_sub(self.span(units.keep));
+        Some(Self::word(reading.now_ns, reading.ahead.saturating_sub(span)))
+    }
+
+    fn charge(&self, _plan: &InstantPlan, reading: &InstantReading, units: u64) -> (u64, u64) {
+        let room_units = self.units_in(FURTHEST.saturating_sub(reading.ahead));
+        let taken = units.min(room_units);
+        (Self::word(reading.now_ns, self.ahead_after(reading.ahead, taken)), taken)
+    }
+
     fn give(&self, _plan: &InstantPlan, reading: &InstantReading, units: u64) -> u64 {
         Self::word(reading.now_ns, reading.ahead.saturating_sub(self.span_floor(units)))
     }
@@ -267,7 +303,7 @@ impl Rules for Instants {
 
     /// The last token leaves an interval before the instant at which the next one could; but from a meter, at once.
     fn departs_ns(&self, _plan: &InstantPlan, reading: &InstantReading) -> u64 {
-        if self.extra_tokens == 0 {
+        if !self.paces() {
             return 0;
         }
         nanos_of(reading.ahead.saturating_sub(self.interval))
@@ -320,6 +356,9 @@ impl super::ManyRules for Instants {
         Wait::after(now_ns, nanos_of(plan.tolerance))
     }
 }
+
+/// How far ahead an instant may be reserved, or charged: as far as a burst may reach.
+const FURTHEST: u64 = LONGEST_FILL_NS << NANOSECOND_SHIFT;
 
 const SIXTEENTHS_PER_SECOND: u128 = 16 * 1_000_000_000;
 

@@ -27,12 +27,12 @@ pub(crate) use instant::Instants;
 pub(crate) use layout::{Layout, Room};
 pub use leaky_bucket::LeakyBucket;
 pub use leaky_queue::LeakyQueue;
-pub use one_word::{Adjustable, Algorithm};
+pub use one_word::{Adjustable, Algorithm, Reservable};
 pub(crate) use one_word::{Extras, OneWord, on_an_instant, on_windows};
 pub(crate) use rate::{Rate, Wait};
 #[cfg(feature = "keyed")]
 pub(crate) use rules::ManyRules;
-pub(crate) use rules::{Closeness, Rules};
+pub(crate) use rules::{Ahead, Closeness, Rules, Unused};
 pub use sliding_window::SlidingWindow;
 pub(crate) use token_bucket::Plan;
 pub(crate) use window::{PerPeriod, Windows};

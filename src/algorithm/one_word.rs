@@ -36,6 +36,13 @@ impl Algorithm for Quota {}
 /// [`set_quota`](crate::TokenBucket::set_quota).
 pub trait Adjustable: Algorithm {}
 
+/// An [`Algorithm`] from which can be taken ahead of time, through [`Limiter::reserve`](crate::Limiter::reserve).
+///
+/// All but windows: their words keep what was counted in the present one, and nothing of those to come.
+pub trait Reservable: Algorithm {}
+
+impl Reservable for Quota {}
+
 /// Seals [`Algorithm`].
 pub trait OneWord: Copy + Debug + Send + Sync + 'static {
     #[cfg(not(feature = "keyed"))]
@@ -127,6 +134,7 @@ macro_rules! on_an_instant {
 
         impl crate::algorithm::Algorithm for $algorithm {}
         impl crate::algorithm::Adjustable for $algorithm {}
+        impl crate::algorithm::Reservable for $algorithm {}
     };
 }
 

@@ -52,8 +52,34 @@ pub trait Rules: Copy + Debug + Send + Sync + 'static {
     /// The word after taking what it holds.
     fn take(&self, plan: &Self::Plan, reading: &Self::Reading, wanted: u64) -> u64;
 
+    /// What a reservation of `wanted` waits for; `None` of words that keep nothing of what is still to come.
+    fn ahead(&self, _plan: &Self::Plan, _reading: &Self::Reading, _wanted: u64) -> Option<Ahead> {
+        None
+    }
+
+    /// Whether what is there goes at its own pace, and not at once: see [`departs_ns`](Self::departs_ns).
+    #[inline]
+    fn paces(&self) -> bool {
+        false
+    }
+
     /// The word after giving back; the level ends at the capacity.
     fn give(&self, plan: &Self::Plan, reading: &Self::Reading, units: u64) -> u64;
+
+    /// The word after all but `keep` units of a call that took `taken`, and left the word `left`, are given back;
+    /// `None` if nothing of them is owed any more.
+    ///
+    /// Unlike `give` it is exact: taking and taking back leaves what was there before.
+    fn take_back(
+        &self,
+        plan: &Self::Plan,
+        reading: &Self::Reading,
+        left: u64,
+        units: Unused,
+    ) -> Option<u64>;
+
+    /// The word after taking units that may not be there, as deep as words can tell, and how many that were.
+    fn charge(&self, plan: &Self::Plan, reading: &Self::Reading, units: u64) -> (u64, u64);
 
     /// The units that one call could take.
     fn available(&self, plan: &Self::Plan, reading: &Self::Reading) -> u64;
@@ -189,6 +215,22 @@ pub trait ManyRules: Rules {
 
     /// In what time an empty bucket fills.
     fn wait_to_fill(&self, plan: &Self::Plan, now_ns: u64) -> Wait;
+}
+
+/// What a reservation waits for.
+#[derive(Clone, Copy, Debug)]
+pub struct Ahead {
+    /// When there is room for it among all that is reserved: it is made then or later.
+    pub room: Wait,
+    /// When it is good, if it is made now.
+    pub good: Wait,
+}
+
+/// What a call took, and what of it was used.
+#[derive(Clone, Copy, Debug)]
+pub struct Unused {
+    pub taken: u64,
+    pub keep: u64,
 }
 
 /// How close a refusal was.

@@ -6,7 +6,7 @@
 use super::layout::{
     LONGEST_FILL_NS, Layout, SPARE_BITS, fill_ns, per_second, rate_ratio, units_floor,
 };
-use super::{Closeness, Rate, Rules, Wait};
+use super::{Ahead, Closeness, Rate, Rules, Unused, Wait};
 use crate::error::QuotaError;
 use crate::quota::Quota;
 use crate::tokens::Tokens;
@@ -304,6 +304,9 @@ impl Layout {
     /// When `level` (plus `zero`) will be reached, if nothing is taken.
     #[inline]
     pub(crate) fn wait(&self, plan: &Plan, reading: &Reading, level: u64) -> Wait {
+        if reading.level >= level {
+            return Wait::after(reading.now_ns, 0);
+        }
         Wait {
             rate: plan.rate,
             from_ns: reading.stored_from_ns,
@@ -391,6 +394,26 @@ impl Rules for Layout {
     fn take(&self, plan: &Plan, reading: &Reading, wanted: u64) -> u64 {
         let level = reading.level.wrapping_sub(wanted.wrapping_sub(self.zero));
         self.store(plan, reading, level)
+    }
+
+    /// Good once the level has come up to it; there is room for it while it leaves a level above the deepest debt.
+    fn ahead(&self, plan: &Plan, reading: &Reading, wanted: u64) -> Option<Ahead> {
+        let room = Self::wait(self, plan, reading, wanted.saturating_sub(self.debt_units));
+        Some(Ahead { room, good: Self::wait(self, plan, reading, wanted) })
+    }
+
+    fn take_back(&self, plan: &Plan, reading: &Reading, _: u64, units: Unused) -> Option<u64> {
+        Some(self.give(plan, reading, units.taken.saturating_sub(units.keep)))
+    }
+
+    fn charge(&self, plan: &Plan, reading: &Reading, units: u64) -> (u64, u64) {
+        let taken = if crate::planted::charge_below_floor() {
+            units
+        } else {
+            units.min(reading.level.saturating_sub(self.floor()))
+        };
+        let level = reading.level.wrapping_sub(taken) & self.level_mask;
+        (self.store(plan, reading, level), taken)
     }
 
     fn give(&self, plan: &Plan, reading: &Reading, units: u64) -> u64 {

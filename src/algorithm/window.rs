@@ -7,7 +7,7 @@
 use core::time::Duration;
 
 use super::layout::{LONGEST_IDLE_NS, units_floor};
-use super::{Closeness, Rules, Wait};
+use super::{Closeness, Rules, Unused, Wait};
 use crate::error::QuotaError;
 use crate::tokens::Tokens;
 
@@ -492,6 +492,33 @@ impl Rules for Windows {
     fn take(&self, _plan: &WindowPlan, reading: &WindowReading, wanted: u64) -> u64 {
         // At most the limit, which a count has room for.
         self.store(reading, reading.count.wrapping_add(wanted))
+    }
+
+    /// In the window in which it was taken, or, while that one weighs, in the one after it; later nothing is owed.
+    fn take_back(
+        &self,
+        _plan: &WindowPlan,
+        reading: &WindowReading,
+        left: u64,
+        units: Unused,
+    ) -> Option<u64> {
+        let unused = units.taken.saturating_sub(units.keep);
+        let index = left >> self.index_shift << self.index_shift;
+        // Modular, in the index's place.
+        match reading.index.wrapping_sub(index) >> self.index_shift {
+            0 => Some(self.store(reading, reading.count.saturating_sub(unused))),
+            1 if self.weighs => {
+                let before = reading.before.saturating_sub(unused);
+                Some(self.store(&WindowReading { before, ..*reading }, reading.count))
+            }
+            _ => None,
+        }
+    }
+
+    /// Above the limit, as far as words can count: it is forgotten with its window.
+    fn charge(&self, _plan: &WindowPlan, reading: &WindowReading, units: u64) -> (u64, u64) {
+        let taken = units.min(self.count_mask().saturating_sub(reading.count));
+        (self.store(reading, reading.count.saturating_add(taken)), taken)
     }
 
     /// What was counted in a window that is over is not given back.

@@ -43,13 +43,17 @@ pub struct Handle<A: Algorithm = Quota, C = SystemClock> {
 }
 
 impl<A: Algorithm, C: Clock> Handle<A, C> {
+    pub(crate) fn clock(&self) -> &C {
+        &self.clock
+    }
+
     #[inline]
-    fn bucket(&self) -> Bucket<'_, A::Rules> {
+    pub(crate) fn bucket(&self) -> Bucket<'_, A::Rules> {
         Bucket { terms: &self.terms, word: &self.away }
     }
 
     #[inline]
-    fn clocked(&self) -> Clocked<'_, C, A::Rules> {
+    pub(crate) fn clocked(&self) -> Clocked<'_, C, A::Rules> {
         Clocked { bucket: self.bucket(), clock: &*self.clock }
     }
 

@@ -133,7 +133,7 @@ impl<K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> KeyedLimiter<
     }
 
     #[inline]
-    pub(super) fn own(&self) -> On<'_, K, A, C, H> {
+    pub(crate) fn own(&self) -> On<'_, K, A, C, H> {
         On { limiter: self, terms: &self.buckets.terms }
     }
 

@@ -7,6 +7,7 @@ mod builder;
 mod calls;
 mod handle;
 mod hash;
+mod held;
 mod limiter;
 mod log;
 mod manage;

@@ -61,8 +61,16 @@ const HELD_UP_NS: u64 = 1_000;
 
 impl<'a, K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> On<'a, K, A, C, H> {
     #[inline]
-    fn buckets(&self) -> &'a Buckets<K, H, A::Rules> {
+    pub(super) fn buckets(&self) -> &'a Buckets<K, H, A::Rules> {
         &self.limiter.buckets
+    }
+
+    pub(crate) fn limiter(&self) -> &'a KeyedLimiter<K, A, C, H> {
+        self.limiter
+    }
+
+    pub(crate) fn terms(&self) -> &'a Terms<A::Rules> {
+        self.terms
     }
 
     #[inline]
@@ -215,7 +223,7 @@ impl<'a, K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> On<'a, K,
     }
 
     #[cold]
-    fn no_room(&self, now_ns: u64) -> Denied {
+    pub(super) fn no_room(&self, now_ns: u64) -> Denied {
         let wait = self.terms.layout.wait_to_fill(&self.terms.plan(), now_ns);
         Denied::NoRoom(NoRoom { wait })
     }
@@ -292,7 +300,7 @@ impl<'a, K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> On<'a, K,
     }
 
     /// Looks at the bucket of `key`, or at what a new one would be. `None` where there would be none.
-    fn look<Q, T>(
+    pub(super) fn look<Q, T>(
         &self,
         key: &Q,
         now_ns: u64,

@@ -1,0 +1,193 @@
+//! Taking ahead of time, and giving back exactly that.
+
+// What the sealed, public trait `Limit` names must be public, here where nobody else can name it.
+#![allow(unreachable_pub)]
+
+use crate::algorithm::{Ahead, Rules, Unused};
+use crate::bucket::{Bucket, Gone};
+use crate::error::{Denied, Never, NotYet};
+
+/// What a bucket was taken from, and when it is good: all it takes to give it back.
+///
+/// Nothing of it is in the bucket but the units that are missing there, so who forgets one stalls nobody.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Held {
+    /// The word that was left.
+    pub(crate) left: u64,
+    pub(crate) units: u64,
+    /// When it was taken.
+    pub(crate) now_ns: u64,
+    /// From when on it is good.
+    pub(crate) good_ns: u64,
+    /// How often the quota had been changed before.
+    changes: u64,
+    pub(crate) place: Place,
+}
+
+/// Where it was taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Place {
+    /// The bucket of the limiter, or of the key.
+    #[default]
+    Own,
+    /// A bucket that keys share.
+    #[cfg(feature = "keyed")]
+    Shared,
+    /// A bucket that nobody keeps.
+    #[cfg(feature = "keyed")]
+    Nowhere,
+}
+
+/// Why nothing was taken ahead.
+#[derive(Clone, Copy, Debug)]
+pub struct Refused {
+    pub(crate) denied: Denied,
+    /// For who would wait for so long: nothing is reserved meanwhile.
+    pub(crate) nap: Option<Nap>,
+}
+
+/// When to try again.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Nap {
+    pub(crate) least_ns: u64,
+    /// Those who find no room would all wake at one moment, and one of them be served. So they spread over so much
+    /// more, which is not so long that nobody would be left to wait.
+    pub(crate) spread_ns: u64,
+}
+
+impl Nap {
+    /// The one that is over later.
+    pub(crate) fn later(self, other: Self) -> Self {
+        if self.least_ns >= other.least_ns { self } else { other }
+    }
+}
+
+impl Refused {
+    pub(crate) fn for_good(denied: Denied) -> Self {
+        Self { denied, nap: None }
+    }
+}
+
+/// A refusal by less than this may be due to the time at which a thread asked, and others took.
+pub(crate) const CLOSE_NS: u64 = 1_000;
+
+impl Refused {
+    /// Whether a microsecond later it may be granted.
+    pub(crate) fn is_close(&self) -> bool {
+        matches!(self.denied, Denied::NotYet(not_yet) if not_yet.wait.nanos() <= CLOSE_NS)
+    }
+}
+
+impl Held {
+    #[cfg(feature = "keyed")]
+    pub(crate) fn at(self, place: Place) -> Self {
+        Self { place, ..self }
+    }
+}
+
+impl<R: Rules> Bucket<'_, R> {
+    /// Takes what will be there within `most_wait_ns`, into debt; decides on the word `seen` first.
+    ///
+    /// Who comes later finds the debt, and is after this one: the order is that of the swaps.
+    pub(crate) fn hold(
+        &self,
+        seen: u64,
+        wanted: u64,
+        most_wait_ns: u64,
+        now_ns: u64,
+    ) -> Result<Result<Held, Refused>, Gone> {
+        let (rules, terms) = (&self.terms.layout, self.terms);
+        // Read before the word: a change of quota between the two is then seen as one that came after.
+        let changes = terms.changes();
+        let taken = self.change(seen, now_ns, |_, plan, reading| {
+            if !terms.may_ever_hold(plan, wanted) {
+                return (None, Err(self.never(plan, wanted)));
+            }
+            let good = match rules.ahead(plan, reading, wanted) {
+                _ if !rules.paces() && rules.holds(plan, reading, wanted) => None,
+                Some(Ahead { room, good }) => {
+                    let room_ns = room.nanos();
+                    // How long is asked only by who does not wait for ever.
+                    let late_ns = match most_wait_ns {
+                        u64::MAX => 0,
+                        most => good.nanos().saturating_sub(most),
+                    };
+                    if room_ns > 0 || late_ns > 0 {
+                        let wait = NotYet::after(now_ns, room_ns.max(late_ns));
+                        // Who would not wait long enough now would not later.
+                        let spread_ns = good.nanos() / 2;
+                        let nap = (late_ns == 0 && room_ns <= most_wait_ns)
+                            .then_some(Nap { least_ns: room_ns, spread_ns });
+                        return (None, Err(Refused { denied: Denied::NotYet(wait), nap }));
+                    }
+                    Some(good)
+                }
+                None => {
+                    let wait = rules.wait(plan, reading, wanted);
+                    let least_ns = wait.nanos();
+                    let nap = (least_ns <= most_wait_ns).then_some(Nap { least_ns, spread_ns: 0 });
+                    return (None, Err(Refused { denied: Denied::NotYet(NotYet { wait }), nap }));
+                }
+            };
+            let left = rules.take(plan, reading, wanted);
+            let stored = (!crate::planted::reserve_without_taking()).then_some(left);
+            (stored, Ok((left, good)))
+        })?;
+        Ok(taken.map(|(left, good)| Held {
+            left,
+            units: wanted.wrapping_sub(rules.zero()),
+            now_ns,
+            good_ns: now_ns.saturating_add(good.map_or(0, |good| good.nanos())),
+            changes,
+            place: Place::Own,
+        }))
+    }
+
+    #[cold]
+    fn never(&self, plan: &R::Plan, wanted: u64) -> Refused {
+        let rules = &self.terms.layout;
+        let cost = self.terms.tokens(wanted.wrapping_sub(rules.zero()));
+        let capacity = self.terms.tokens(rules.capacity_units(plan));
+        Refused::for_good(Denied::Never(Never { cost, capacity }))
+    }
+
+    /// Why `wanted` would be refused now, without taking anything; `None` if it would not be.
+    pub(crate) fn would_refuse(
+        &self,
+        wanted: u64,
+        most_wait_ns: u64,
+        now_ns: u64,
+    ) -> Result<Option<Refused>, Gone> {
+        let word = crate::cell::Cell::new(self.load());
+        let copy = Bucket { terms: self.terms, word: &word };
+        Ok(copy.hold(word.load(), wanted, most_wait_ns, now_ns)?.err())
+    }
+
+    /// How long what is held is not good yet.
+    ///
+    /// A quota that was lowered since does not bring by then what was promised. So it is asked anew, once: it is good
+    /// when the whole debt is repaid at the new rate, which is not before everybody's turn who came first.
+    pub(crate) fn wait_held(&self, held: &mut Held, now_ns: u64) -> Result<u64, Gone> {
+        let changes = self.terms.changes();
+        if changes != held.changes && !crate::planted::trust_an_old_promise() {
+            let rules = &self.terms.layout;
+            let wait_ns = self.peek(|word, plan| {
+                rules.wait(plan, &rules.read(plan, word, now_ns), rules.zero()).nanos()
+            })?;
+            held.good_ns = held.good_ns.max(now_ns.saturating_add(wait_ns));
+            held.changes = changes;
+        }
+        Ok(held.good_ns.saturating_sub(now_ns))
+    }
+
+    /// Gives back all but `keep` units of what is held.
+    pub(crate) fn take_back(&self, held: &Held, keep: u64, now_ns: u64) -> Result<(), Gone> {
+        let units = Unused { taken: held.units, keep };
+        if crate::planted::lose_a_rollback() && keep == 0 {
+            return Ok(());
+        }
+        self.change(self.load(), now_ns, |_, plan, reading| {
+            (self.terms.layout.take_back(plan, reading, held.left, units), ())
+        })
+    }
+}

@@ -1,0 +1,133 @@
+//! Taking ahead of time from the bucket of a key, and giving back exactly that.
+
+use core::borrow::Borrow;
+use core::hash::{BuildHasher, Hash};
+use core::ptr;
+use std::borrow::ToOwned;
+
+use super::on::On;
+use super::room::WhenFull;
+use crate::algorithm::Algorithm;
+use crate::bucket::{Bucket, Gone};
+use crate::cell::Cell;
+use crate::clock::Clock;
+use crate::held::{Held, Place, Refused};
+use crate::tokens::Tokens;
+
+impl<K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> On<'_, K, A, C, H> {
+    /// Takes what will be there within `most_wait_ns`.
+    pub(crate) fn hold_at<Q>(
+        self,
+        key: &Q,
+        cost: Tokens,
+        most_wait_ns: u64,
+        now_ns: u64,
+    ) -> Result<Held, Refused>
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
+    {
+        let (buckets, terms) = (self.buckets(), self.terms);
+        let wanted = terms.wanted(cost);
+        let (room, place) = (&buckets.room, buckets.place(key));
+        let shared = room.shared(place.hash);
+        let held = buckets.find_or_add(terms, (key, place), now_ns, &mut |word: &Cell, now_ns| {
+            let bucket = Bucket { terms, word };
+            let held = bucket.hold(bucket.load(), wanted, most_wait_ns, now_ns)?;
+            let place = match shared {
+                Some(shared) if ptr::eq(shared, word) => Place::Shared,
+                _ => Place::Own,
+            };
+            Ok(held.map(|held| held.at(place)))
+        });
+        let held = held.unwrap_or_else(|_| Err(Refused::for_good(self.no_room(now_ns))))?;
+        // What is granted of nothing leaves no bucket.
+        if room.when_full == WhenFull::GrantNew && !self.is_there(key) {
+            return Ok(held.at(Place::Nowhere));
+        }
+        Ok(held)
+    }
+
+    fn is_there<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq,
+    {
+        self.buckets().find(key, |_| Ok(())).is_some()
+    }
+
+    /// Whether that would be refused; takes nothing, and adds no key.
+    pub(crate) fn would_refuse_at<Q>(
+        self,
+        key: &Q,
+        cost: Tokens,
+        most_wait_ns: u64,
+        now_ns: u64,
+    ) -> Option<Refused>
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq,
+    {
+        let wanted = self.terms.wanted(cost);
+        self.look(key, now_ns, |bucket| bucket.would_refuse(wanted, most_wait_ns, now_ns))
+            .unwrap_or_else(|| Some(Refused::for_good(self.no_room(now_ns))))
+    }
+
+    /// How long what is held is not good yet.
+    pub(crate) fn wait_held_at<Q>(self, key: &Q, held: &mut Held, now_ns: u64) -> u64
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq,
+    {
+        let told_ns = held.good_ns.saturating_sub(now_ns);
+        let (terms, place) = (self.terms, held.place);
+        let mut wait = |word: &Cell| Bucket { terms, word }.wait_held(held, now_ns);
+        self.where_held(key, place, &mut wait).unwrap_or(told_ns)
+    }
+
+    /// Gives back all but `keep` units of what is held.
+    ///
+    /// A key that is not there is full: nothing of what it took is owed any more.
+    pub(crate) fn take_back_at<Q>(self, key: &Q, held: &Held, keep: u64, now_ns: u64)
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq,
+    {
+        let terms = self.terms;
+        let mut take_back = |word: &Cell| Bucket { terms, word }.take_back(held, keep, now_ns);
+        self.where_held(key, held.place, &mut take_back).unwrap_or_default();
+    }
+
+    /// Takes units as deep as words can tell, and returns how many that were.
+    pub(crate) fn charge_units_at<Q>(self, key: &Q, units: u64, now_ns: u64) -> u64
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
+    {
+        let (buckets, terms) = (self.buckets(), self.terms);
+        let at = (key, buckets.place(key));
+        let taken = buckets.find_or_add(terms, at, now_ns, &mut |word: &Cell, now_ns| {
+            Bucket { terms, word }.charge_units(units, now_ns)
+        });
+        taken.unwrap_or(0)
+    }
+
+    /// Lends the word from which something was taken, if it is still there.
+    fn where_held<Q, T>(
+        &self,
+        key: &Q,
+        place: Place,
+        visit: &mut impl FnMut(&Cell) -> Result<T, Gone>,
+    ) -> Option<T>
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq,
+    {
+        let buckets = self.buckets();
+        match place {
+            Place::Own => buckets.find(key, visit),
+            Place::Shared => visit(buckets.room.shared(buckets.place(key).hash)?).ok(),
+            Place::Nowhere => None,
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Reserving and waiting, of the limiter without keys.
+
+use core::time::Duration;
+
+use super::limit::Sealed;
+use super::reservation::Reservation;
+use super::source::Of;
+use crate::algorithm::{Algorithm, Reservable, Rules};
+use crate::answer::Granted;
+use crate::clock::Clock;
+use crate::error::Denied;
+use crate::limiter::Limiter;
+use crate::tokens::Tokens;
+
+#[cfg(feature = "async")]
+use super::timer::AnyRuntime;
+#[cfg(feature = "std")]
+use super::{
+    drive::{Patience, acquire_blocking},
+    waiting::Waiting,
+};
+
+impl<A: Reservable, C: Clock> Limiter<A, C> {
+    /// Takes `cost` tokens now, into debt if need be, and says when they are good; if that is later than `max_wait`, it
+    /// takes none.
+    ///
+    /// First reserved, first served: who comes later finds the debt. The debt is bounded by
+    /// [`max_debt`](crate::Builder::max_debt).
+    ///
+    /// # Errors
+    ///
+    /// [`Denied::NotYet`] if it would be good later than `max_wait`, or the debt would be too deep;
+    /// [`Denied::Never`] if the cost is above the capacity.
+    ///
+    /// # Examples
+    ///
+    /// See [`Reservation`].
+    pub fn reserve(
+        &self,
+        cost: impl Into<Tokens>,
+        max_wait: Duration,
+    ) -> Result<Reservation<Of<'static, &Self>>, Denied> {
+        let held = Sealed::<()>::hold(self, &(), cost.into(), nanos(max_wait));
+        held.map(|held| Reservation::new(Of::no_key(self), held)).map_err(|refused| refused.denied)
+    }
+
+    /// [`reserve`](Self::reserve) at `now_ns` on the limiter's clock. The reservation itself goes by that clock.
+    ///
+    /// # Errors
+    ///
+    /// As `reserve`.
+    pub fn reserve_at(
+        &self,
+        cost: impl Into<Tokens>,
+        max_wait: Duration,
+        now_ns: u64,
+    ) -> Result<Reservation<Of<'static, &Self>>, Denied> {
+        let held = Sealed::<()>::hold_at(self, &(), cost.into(), nanos(max_wait), now_ns);
+        held.map(|held| Reservation::new(Of::no_key(self), held)).map_err(|refused| refused.denied)
+    }
+}
+
+pub(super) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(feature = "async")]
+impl<A: Algorithm, C: Clock> Limiter<A, C> {
+    /// Waits until `cost` tokens are there, and takes them. In any runtime, on [`AnyRuntime`]'s timer;
+    /// [`wait_with`](Self::wait_with) takes another one.
+    ///
+    /// First come, first served, and a large cost is not overtaken by small ones: each takes its tokens when it
+    /// comes, into debt, and then sleeps until they are good. A future that is dropped gives them back. One that is
+    /// forgotten holds nobody up.
+    ///
+    /// The debt has a floor, [`max_debt`](crate::Builder::max_debt). Who comes when it is reached, and who waits for an
+    /// algorithm that cannot reserve (windows), has no place in the order: it sleeps and tries again.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied::Never`] if the cost is above the capacity.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Instant;
+    /// use flowgate::{Quota, TokenBucket};
+    ///
+    /// # async_io::block_on(async {
+    /// let limiter = TokenBucket::new(Quota::per_second(100).burst(1))?;
+    /// let start = Instant::now();
+    /// for _ in 0..3 {
+    ///     limiter.consume(1).await?;
+    /// }
+    /// assert!(start.elapsed().as_millis() >= 20);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn consume(&self, cost: impl Into<Tokens>) -> Result<Granted<'_>, Denied> {
+        let cost = cost.into();
+        match self.take_now(cost) {
+            Some(granted) => Ok(granted),
+            None => self.wait_with(AnyRuntime).consume(cost).await,
+        }
+    }
+
+    /// As [`consume`](Self::consume), if that takes no longer than `max_wait`. If it would it fails at once, and takes
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied::NotYet`] if it would take longer, with the time after which the same call would succeed;
+    /// [`Denied::Never`] if the cost is above the capacity.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use flowgate::{Quota, TokenBucket};
+    ///
+    /// # async_io::block_on(async {
+    /// let limiter = TokenBucket::new(Quota::per_hour(1))?;
+    /// limiter.consume_timeout(1, Duration::from_secs(1)).await?;
+    /// assert!(limiter.consume_timeout(1, Duration::from_secs(1)).await.is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn consume_timeout(
+        &self,
+        cost: impl Into<Tokens>,
+        max_wait: Duration,
+    ) -> Result<Granted<'_>, Denied> {
+        let cost = cost.into();
+        match self.take_now(cost) {
+            Some(granted) => Ok(granted),
+            None => self.wait_with(AnyRuntime).consume_timeout(cost, max_wait).await,
+        }
+    }
+
+    /// Waits for one token, and takes it.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied::Never`] if the capacity is less than one.
+    pub async fn until_ready(&self) -> Result<Granted<'_>, Denied> {
+        self.consume(Tokens::ONE).await
+    }
+}
+
+#[cfg(feature = "std")]
+impl<A: Algorithm, C: Clock> Limiter<A, C> {
+    /// The waiting calls on a timer of the caller's.
+    pub fn wait_with<T>(&self, timer: T) -> Waiting<'static, Of<'static, &Self>, T> {
+        Waiting::of(self, timer)
+    }
+
+    /// Waits until `cost` tokens are there, and takes them. Blocks the thread: it sleeps, and never spins, so it is late
+    /// by what the system's timer is late, some 60 µs on Linux.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied::Never`] if the cost is above the capacity.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Instant;
+    /// use flowgate::{Quota, TokenBucket};
+    ///
+    /// let limiter = TokenBucket::new(Quota::per_second(100).burst(1))?;
+    /// let start = Instant::now();
+    /// for _ in 0..3 {
+    ///     limiter.consume_blocking(1)?;
+    /// }
+    /// assert!(start.elapsed().as_millis() >= 20);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn consume_blocking(&self, cost: impl Into<Tokens>) -> Result<Granted<'_>, Denied> {
+        self.block(cost.into(), Patience::endless())
+    }
+
+    /// As [`consume_blocking`](Self::consume_blocking), if that takes no longer than `max_wait`. If it would it fails
+    /// at once, and takes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied::NotYet`] if it would take longer, with the time after which the same call would succeed;
+    /// [`Denied::Never`] if the cost is above the capacity.
+    pub fn consume_blocking_timeout(
+        &self,
+        cost: impl Into<Tokens>,
+        max_wait: Duration,
+    ) -> Result<Granted<'_>, Denied> {
+        self.block(cost.into(), Patience::new(max_wait))
+    }
+
+    fn block(&self, cost: Tokens, patience: Patience) -> Result<Granted<'_>, Denied> {
+        if let Some(granted) = self.take_now(cost) {
+            return Ok(granted);
+        }
+        Ok(acquire_blocking(Of::no_key(self), cost, patience, None)?.keep())
+    }
+
+    /// Takes what is there at once, and goes at once.
+    #[inline(always)]
+    fn take_now(&self, cost: Tokens) -> Option<Granted<'_>> {
+        if self.terms.layout.paces() {
+            return None;
+        }
+        self.clocked().try_consume(cost).ok()
+    }
+}

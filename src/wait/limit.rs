@@ -1,0 +1,193 @@
+//! What waits, sets of limits and layers need of a limiter.
+
+use crate::algorithm::{Algorithm, Rules};
+use crate::answer::Granted;
+use crate::bucket::{Bucket, Gone, Grant};
+use crate::clock::Clock;
+use crate::error::{Denied, Never};
+use crate::held::{Held, Refused};
+use crate::limiter::Limiter;
+use crate::terms::Terms;
+use crate::tokens::Tokens;
+
+/// A limiter, as what is built upon it sees it: of keys `Q`, or, if it has none, of any.
+///
+/// Every limiter of this crate is one; so waits and sets of limits take them alike. The trait is sealed: what it does
+/// is for this crate.
+pub trait Limit<Q: ?Sized = ()>: Sealed<Q> {}
+
+impl<Q: ?Sized, L: Sealed<Q> + ?Sized> Limit<Q> for L {}
+
+/// What [`Limit`] hides.
+pub trait Sealed<Q: ?Sized> {
+    fn now_ns(&self) -> u64;
+
+    /// Takes what will be there within `most_wait_ns`.
+    fn hold_at(
+        &self,
+        key: &Q,
+        cost: Tokens,
+        most_wait_ns: u64,
+        now_ns: u64,
+    ) -> Result<Held, Refused>;
+
+    /// Whether that would be refused; takes nothing.
+    fn would_refuse_at(
+        &self,
+        key: &Q,
+        cost: Tokens,
+        most_wait_ns: u64,
+        now_ns: u64,
+    ) -> Option<Refused>;
+
+    /// How long what is held is not good yet.
+    fn wait_held_at(&self, key: &Q, held: &mut Held, now_ns: u64) -> u64;
+
+    /// Gives back all but `keep` units of what is held.
+    fn take_back_at(&self, key: &Q, held: &Held, keep: u64, now_ns: u64);
+
+    /// Takes units as deep as words can tell, and returns how many that were.
+    fn charge_at(&self, key: &Q, units: u64, now_ns: u64) -> u64;
+
+    /// A cost in units, rounded up.
+    fn units(&self, cost: Tokens) -> u64;
+
+    fn tokens(&self, units: u64) -> Tokens;
+
+    fn granted(&self, held: &Held) -> Granted<'_>;
+
+    fn available_at(&self, key: &Q, now_ns: u64) -> Tokens;
+
+    /// Makes what is held cost `actual`: gives back what is more, or takes what is missing as deep as words can tell.
+    /// Returns what could not be taken.
+    fn settle_at(&self, key: &Q, held: &Held, actual: Tokens, now_ns: u64) -> Tokens {
+        let units = self.units(actual);
+        if units <= held.units {
+            self.take_back_at(key, held, units, now_ns);
+            return Tokens::ZERO;
+        }
+        let missing = units.saturating_sub(held.units);
+        let taken = self.charge_at(key, missing, now_ns);
+        if taken == missing && units < u64::MAX {
+            return Tokens::ZERO;
+        }
+        actual.saturating_sub(self.tokens(held.units.saturating_add(taken)))
+    }
+
+    /// Takes what will be there within `most_wait_ns`, as of now. What was refused although others took it at a time
+    /// that this thread had not read yet is tried once more.
+    fn hold(&self, key: &Q, cost: Tokens, most_wait_ns: u64) -> Result<Held, Refused> {
+        match self.hold_at(key, cost, most_wait_ns, self.now_ns()) {
+            Err(refused) if refused.is_close() => {
+                self.hold_at(key, cost, most_wait_ns, self.now_ns())
+            }
+            held => held,
+        }
+    }
+}
+
+/// One bucket, whatever the key: that of a limiter without keys, or of a handle. Its word is never gone.
+pub(crate) trait OneBucket {
+    type Rules: Rules;
+    type Clock: Clock;
+
+    fn bucket(&self) -> Bucket<'_, Self::Rules>;
+    fn clock(&self) -> &Self::Clock;
+}
+
+impl<A: Algorithm, C: Clock> OneBucket for Limiter<A, C> {
+    type Rules = A::Rules;
+    type Clock = C;
+
+    fn bucket(&self) -> Bucket<'_, A::Rules> {
+        self.bucket()
+    }
+
+    fn clock(&self) -> &C {
+        &self.clock
+    }
+}
+
+impl<Q: ?Sized, B: OneBucket> Sealed<Q> for B {
+    fn now_ns(&self) -> u64 {
+        self.clock().now_ns()
+    }
+
+    fn hold_at(
+        &self,
+        _key: &Q,
+        cost: Tokens,
+        most_wait_ns: u64,
+        now_ns: u64,
+    ) -> Result<Held, Refused> {
+        let bucket = self.bucket();
+        let wanted = bucket.terms.wanted(cost);
+        bucket
+            .hold(bucket.load(), wanted, most_wait_ns, now_ns)
+            .unwrap_or_else(|Gone| nowhere(cost))
+    }
+
+    fn would_refuse_at(
+        &self,
+        _key: &Q,
+        cost: Tokens,
+        most_wait_ns: u64,
+        now_ns: u64,
+    ) -> Option<Refused> {
+        let bucket = self.bucket();
+        let wanted = bucket.terms.wanted(cost);
+        bucket.would_refuse(wanted, most_wait_ns, now_ns).unwrap_or_default()
+    }
+
+    fn wait_held_at(&self, _key: &Q, held: &mut Held, now_ns: u64) -> u64 {
+        self.bucket().wait_held(held, now_ns).unwrap_or_default()
+    }
+
+    fn take_back_at(&self, _key: &Q, held: &Held, keep: u64, now_ns: u64) {
+        self.bucket().take_back(held, keep, now_ns).unwrap_or_default();
+    }
+
+    fn charge_at(&self, _key: &Q, units: u64, now_ns: u64) -> u64 {
+        self.bucket().charge_units(units, now_ns).unwrap_or_default()
+    }
+
+    fn units(&self, cost: Tokens) -> u64 {
+        self.bucket().terms.units(cost)
+    }
+
+    fn tokens(&self, units: u64) -> Tokens {
+        self.bucket().terms.tokens(units)
+    }
+
+    fn granted(&self, held: &Held) -> Granted<'_> {
+        granted_by(self.bucket().terms, held)
+    }
+
+    fn available_at(&self, _key: &Q, now_ns: u64) -> Tokens {
+        self.bucket().available(now_ns).unwrap_or_default()
+    }
+
+    /// The word is read before the clock, as `try_consume` does.
+    fn hold(&self, _key: &Q, cost: Tokens, most_wait_ns: u64) -> Result<Held, Refused> {
+        let bucket = self.bucket();
+        let wanted = bucket.terms.wanted(cost);
+        let once = || {
+            let seen = bucket.load();
+            let held = bucket.hold(seen, wanted, most_wait_ns, self.clock().now_ns());
+            held.unwrap_or_else(|Gone| nowhere(cost))
+        };
+        match once() {
+            Err(refused) if refused.is_close() => once(),
+            held => held,
+        }
+    }
+}
+
+pub(crate) fn granted_by<'a, R: Rules>(terms: &'a Terms<R>, held: &Held) -> Granted<'a> {
+    Granted::new(Grant { terms, left: held.left, now_ns: held.now_ns })
+}
+
+fn nowhere(cost: Tokens) -> Result<Held, Refused> {
+    let never = Never { cost, capacity: Tokens::ZERO };
+    Err(Refused::for_good(Denied::Never(never)))
+}

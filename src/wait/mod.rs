@@ -1,0 +1,44 @@
+//! Waiting for a turn: reservations, and what sleeps until they are good.
+//!
+//! A reservation is taken from the bucket at once, into debt, and is good when the debt up to it is repaid. Who comes
+//! later finds the deeper debt and is after it: first come, first served, by the order of the swaps alone. There is
+//! no queue, no lock and no list of who waits, so a hundred thousand waits cost their timers and nothing else.
+
+mod direct;
+#[cfg(feature = "std")]
+mod drive;
+#[cfg(feature = "keyed")]
+mod handle;
+#[cfg(feature = "std")]
+mod jitter;
+#[cfg(feature = "keyed")]
+mod keyed;
+mod limit;
+#[cfg(feature = "std")]
+mod rejected;
+mod reservation;
+#[cfg(feature = "std")]
+mod set;
+mod source;
+#[cfg(feature = "std")]
+mod timer;
+#[cfg(feature = "std")]
+mod waiting;
+
+#[cfg(feature = "std")]
+pub use jitter::Jitter;
+pub use limit::Limit;
+#[cfg(feature = "std")]
+pub use rejected::Rejected;
+pub use reservation::{OnDrop, Reservation};
+#[cfg(feature = "std")]
+pub use set::{Costs, GrantedSet, LimitSet, OfKeys};
+pub use source::{Of, Source};
+#[cfg(feature = "async")]
+pub use timer::AnyRuntime;
+#[cfg(feature = "std")]
+pub use timer::Timer;
+#[cfg(feature = "tokio")]
+pub use timer::{TokioClock, TokioTimer};
+#[cfg(feature = "std")]
+pub use waiting::Waiting;

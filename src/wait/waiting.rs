@@ -1,0 +1,145 @@
+//! Waiting with a timer and a jitter of one's own.
+
+use core::fmt;
+use core::time::Duration;
+
+use super::drive::{Patience, acquire, acquire_blocking};
+use super::jitter::Jitter;
+use super::reservation::Reservation;
+use super::source::{Lend, Of, Source};
+use super::timer::Timer;
+
+/// The waiting calls of a limiter, on a [`Timer`] of the caller's. Made by
+/// [`wait_with`](crate::Limiter::wait_with), or of a limiter in an `Arc` by [`of`](Self::of).
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "async")] {
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use flowgate::{AnyRuntime, Jitter, Quota, TokenBucket, Waiting};
+///
+/// let limiter = Arc::new(TokenBucket::new(Quota::per_second(1_000).burst(1))?);
+/// let jitter = Jitter::up_to(Duration::from_millis(1));
+/// let waiting = Waiting::of(limiter, AnyRuntime).jitter(&jitter);
+/// # async_io::block_on(async {
+/// for _ in 0..3 {
+///     let permit = waiting.acquire(1).await?;
+///     permit.keep();
+/// }
+/// # Ok::<(), flowgate::Denied>(())
+/// # }).unwrap();
+/// # }
+/// # Ok::<(), flowgate::QuotaError>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct Waiting<'j, S, T> {
+    source: S,
+    timer: T,
+    jitter: Option<&'j Jitter>,
+}
+
+impl<P: Lend<()>, T> Waiting<'static, Of<'static, P>, T> {
+    /// Waits for a limiter without keys: by reference, or in an `Arc`.
+    pub fn of(limiter: P, timer: T) -> Self {
+        Self::new(Of::no_key(limiter), timer)
+    }
+}
+
+impl<S, T> Waiting<'static, S, T> {
+    pub(crate) fn new(source: S, timer: T) -> Self {
+        Self { source, timer, jitter: None }
+    }
+}
+
+impl<'j, S: Source + Clone, T: Timer> Waiting<'j, S, T> {
+    /// Adds a random time to each wait that is not zero.
+    #[must_use]
+    pub fn jitter<'n>(self, jitter: &'n Jitter) -> Waiting<'n, S, T> {
+        Waiting { source: self.source, timer: self.timer, jitter: Some(jitter) }
+    }
+
+    /// Waits until `cost` is there, and returns it as a reservation that has begun: to be kept, settled or given back.
+    ///
+    /// # Errors
+    ///
+    /// If it never will be there.
+    pub async fn acquire(&self, cost: impl Into<S::Cost>) -> Result<Reservation<S>, S::Denied> {
+        self.acquire_within(cost.into(), Patience::endless()).await
+    }
+
+    /// As [`acquire`](Self::acquire), if that takes no longer than `max_wait`. If it would it fails at once, and
+    /// takes nothing.
+    ///
+    /// # Errors
+    ///
+    /// If it would take longer, or never will be there.
+    pub async fn acquire_timeout(
+        &self,
+        cost: impl Into<S::Cost>,
+        max_wait: Duration,
+    ) -> Result<Reservation<S>, S::Denied> {
+        self.acquire_within(cost.into(), Patience::new(max_wait)).await
+    }
+
+    /// [`acquire`](Self::acquire), to be kept whole.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn consume(&self, cost: impl Into<S::Cost>) -> Result<S::Granted, S::Denied> {
+        Ok(self.acquire(cost).await?.keep())
+    }
+
+    /// [`acquire_timeout`](Self::acquire_timeout), to be kept whole.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn consume_timeout(
+        &self,
+        cost: impl Into<S::Cost>,
+        max_wait: Duration,
+    ) -> Result<S::Granted, S::Denied> {
+        Ok(self.acquire_timeout(cost, max_wait).await?.keep())
+    }
+
+    async fn acquire_within(
+        &self,
+        cost: S::Cost,
+        patience: Patience,
+    ) -> Result<Reservation<S>, S::Denied> {
+        acquire(self.source.clone(), cost, patience, &self.timer, self.jitter).await
+    }
+}
+
+impl<S: Source + Clone, T> Waiting<'_, S, T> {
+    /// [`acquire`](Self::acquire), blocking the thread.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn acquire_blocking(&self, cost: impl Into<S::Cost>) -> Result<Reservation<S>, S::Denied> {
+        acquire_blocking(self.source.clone(), cost.into(), Patience::endless(), self.jitter)
+    }
+
+    /// [`acquire_timeout`](Self::acquire_timeout), blocking the thread.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn acquire_blocking_timeout(
+        &self,
+        cost: impl Into<S::Cost>,
+        max_wait: Duration,
+    ) -> Result<Reservation<S>, S::Denied> {
+        acquire_blocking(self.source.clone(), cost.into(), Patience::new(max_wait), self.jitter)
+    }
+}
+
+impl<S: fmt::Debug, T> fmt::Debug for Waiting<'_, S, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiting").field("jitter", &self.jitter).finish_non_exhaustive()
+    }
+}
