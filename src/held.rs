@@ -21,20 +21,20 @@ pub struct Held {
     pub(crate) good_ns: u64,
     /// How often the quota had been changed before.
     changes: u64,
+    #[cfg(feature = "keyed")]
     pub(crate) place: Place,
 }
 
 /// Where it was taken from.
+#[cfg(feature = "keyed")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Place {
     /// The bucket of the limiter, or of the key.
     #[default]
     Own,
     /// A bucket that keys share.
-    #[cfg(feature = "keyed")]
     Shared,
     /// A bucket that nobody keeps.
-    #[cfg(feature = "keyed")]
     Nowhere,
 }
 
@@ -46,7 +46,8 @@ pub struct Refused {
     pub(crate) nap: Option<Nap>,
 }
 
-/// When to try again.
+/// When to try again. Nobody sleeps where there is no `std`.
+#[cfg_attr(not(feature = "std"), allow(dead_code))]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Nap {
     pub(crate) least_ns: u64,
@@ -55,6 +56,7 @@ pub struct Nap {
     pub(crate) spread_ns: u64,
 }
 
+#[cfg(feature = "std")]
 impl Nap {
     /// The one that is over later.
     pub(crate) fn later(self, other: Self) -> Self {
@@ -139,6 +141,7 @@ impl<R: Rules> Bucket<'_, R> {
             now_ns,
             good_ns: now_ns.saturating_add(good.map_or(0, |good| good.nanos())),
             changes,
+            #[cfg(feature = "keyed")]
             place: Place::Own,
         }))
     }

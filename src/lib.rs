@@ -117,6 +117,8 @@ pub use token_bucket::TokenBucket;
 pub use tokens::Tokens;
 #[cfg(feature = "async")]
 pub use wait::AnyRuntime;
+#[cfg(feature = "keyed")]
+pub use wait::OfKey;
 #[cfg(feature = "std")]
 pub use wait::{Costs, GrantedSet, Jitter, LimitSet, OfKeys, Rejected, Timer, Waiting};
 pub use wait::{Limit, Of, OnDrop, Reservation, Source};

@@ -35,6 +35,9 @@ impl<A: Algorithm, C: Clock> OneBucket for Handle<A, C> {
     }
 }
 
+/// The bucket of a key of a [`KeyedLimiter`], as a reservation holds it.
+pub type OfKey<'k, 'a, K, A, C, H, Q> = Of<'k, On<'a, K, A, C, H>, Q>;
+
 /// A limiter by key, and how to come from it to its calls.
 macro_rules! by_key {
     ($limiter:ty, $on:ident) => {
@@ -316,7 +319,7 @@ where
         key: &'k Q,
         cost: impl Into<Tokens>,
         max_wait: Duration,
-    ) -> Result<Reservation<Of<'k, On<'_, K, A, C, H>, Q>>, Denied>
+    ) -> Result<Reservation<OfKey<'k, '_, K, A, C, H, Q>>, Denied>
     where
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
@@ -337,7 +340,7 @@ where
         &self,
         key: &'k Q,
         timer: T,
-    ) -> Waiting<'static, Of<'k, On<'_, K, A, C, H>, Q>, T> {
+    ) -> Waiting<'static, OfKey<'k, '_, K, A, C, H, Q>, T> {
         self.own().wait_with(key, timer)
     }
 

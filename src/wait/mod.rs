@@ -27,6 +27,8 @@ mod waiting;
 
 #[cfg(feature = "std")]
 pub use jitter::Jitter;
+#[cfg(feature = "keyed")]
+pub use keyed::OfKey;
 pub use limit::Limit;
 #[cfg(feature = "std")]
 pub use rejected::Rejected;

@@ -35,6 +35,7 @@ pub trait Sealed {
 }
 
 /// A denial, and when to try again, for who would wait for that long.
+#[cfg_attr(not(feature = "std"), allow(dead_code))]
 #[derive(Clone, Copy, Debug)]
 pub struct Again<D> {
     pub(crate) denied: D,
