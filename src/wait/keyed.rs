@@ -314,6 +314,8 @@ where
     /// assert_eq!(users.available("alice"), 1);
     /// # Ok::<(), flowgate::QuotaError>(())
     /// ```
+    // It names all that it keeps.
+    #[allow(clippy::type_complexity)]
     pub fn reserve<'k, Q>(
         &self,
         key: &'k Q,
