@@ -24,6 +24,8 @@
 //! * `KeyedLimiter`: a bucket per user, address or API key; with tiers, and with memory that stays bounded.
 //! * [`Limiter`]: the same by another [`Algorithm`]: [`Gcra`], leaky buckets, windows. `SlidingLog`: never more than
 //!   N in any window.
+//! * `consume(cost).await` and [`Reservation`]: a turn, first come, first served.
+//! * `LimitSet`: several limits, one decision; an estimate reserved, the truth settled.
 //! * [`Denied`]: not yet, and how long to wait; or never.
 //! * [`Tokens`]: an exact amount, for costs such as 0.5.
 //! * [`SystemClock`] and the others: where the time comes from. Every call has a twin `*_at` that is given
@@ -36,6 +38,8 @@
 //! | `std` | yes | clocks that ask the operating system, and `TokenBucket::new` |
 //! | `tsc` | yes | [`SystemClock`] reads the processor's counter: 10 ns in place of 25 ns |
 //! | `keyed` | yes | `KeyedLimiter`, on [DashMap](https://docs.rs/dashmap) |
+//! | `async` | yes | `consume(cost).await` in any runtime, on [async-io](https://docs.rs/async-io)'s timer |
+//! | `tokio` | no | `TokioTimer` and `TokioClock` |
 //! | `papaya` | no | `KeyedLimiter` without locks, on [papaya](https://docs.rs/papaya): for a few keys that many threads hammer |
 //! | `coarse` | no | `CoarseClock`: Linux's coarse clock, 2 ns |
 //! | `serde` | no | [`Quota`] and [`Tokens`] as text in configuration files; saved keys |
