@@ -117,7 +117,7 @@ impl<R: Rules> Bucket<'_, R> {
                     if room_ns > 0 || late_ns > 0 {
                         let wait = NotYet::after(now_ns, room_ns.max(late_ns));
                         // Who would not wait long enough now would not later.
-                        let spread_ns = good.nanos() / 2;
+                        let spread_ns = good.nanos().saturating_sub(room_ns) / 2;
                         let nap = (late_ns == 0 && room_ns <= most_wait_ns)
                             .then_some(Nap { least_ns: room_ns, spread_ns });
                         return (None, Err(Refused { denied: Denied::NotYet(wait), nap }));
