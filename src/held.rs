@@ -120,7 +120,9 @@ impl<R: Rules> Bucket<'_, R> {
                         let spread_ns = good.nanos().saturating_sub(room_ns) / 2;
                         let nap = (late_ns == 0 && room_ns <= most_wait_ns)
                             .then_some(Nap { least_ns: room_ns, spread_ns });
-                        return (None, Err(Refused { denied: Denied::NotYet(wait), nap }));
+                        let stored = crate::planted::refuse_and_take()
+                            .then(|| rules.take(plan, reading, wanted));
+                        return (stored, Err(Refused { denied: Denied::NotYet(wait), nap }));
                     }
                     Some(good)
                 }
@@ -140,7 +142,7 @@ impl<R: Rules> Bucket<'_, R> {
             units: wanted.wrapping_sub(rules.zero()),
             now_ns,
             good_ns: now_ns.saturating_add(good.map_or(0, |good| good.nanos())),
-            changes,
+            changes: if crate::planted::note_changes_late() { terms.changes() } else { changes },
             #[cfg(feature = "keyed")]
             place: Place::Own,
         }))
@@ -185,10 +187,11 @@ impl<R: Rules> Bucket<'_, R> {
 
     /// Gives back all but `keep` units of what is held.
     pub(crate) fn take_back(&self, held: &Held, keep: u64, now_ns: u64) -> Result<(), Gone> {
-        let units = Unused { taken: held.units, keep };
-        if crate::planted::lose_a_rollback() && keep == 0 {
+        if crate::planted::cancel_gives_back_nothing() && keep == 0 {
             return Ok(());
         }
+        let keep = if crate::planted::settle_gives_back_all() { 0 } else { keep };
+        let units = Unused { taken: held.units, keep };
         self.change(self.load(), now_ns, |_, plan, reading| {
             (self.terms.layout.take_back(plan, reading, held.left, units), ())
         })

@@ -78,6 +78,16 @@ planted! {
     trust_an_old_promise = 26;
     /// What was taken for a decision that fell through is not given back.
     lose_a_rollback = 27;
+    /// A reservation that is called off gives back nothing.
+    cancel_gives_back_nothing = 28;
+    /// A reservation that is settled gives back what was used, too.
+    settle_gives_back_all = 29;
+    /// A reservation that has ended is dropped as if it had not.
+    end_twice = 30;
+    /// A reservation that would be good too late is refused, and taken all the same.
+    refuse_and_take = 31;
+    /// A reservation notes how often the quota was changed after it has taken, and not before.
+    note_changes_late = 32;
     /// An instant that is further ahead than a burst is taken for one that has passed.
     start_over_when_far_ahead = 23;
 }
@@ -89,10 +99,10 @@ pub mod control {
 
     // Not loom's atomic: the switch is not part of the model.
     use std::cell::Cell;
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::{AtomicU64, Ordering};
     use std::thread_local;
 
-    static PLANTED: AtomicU32 = AtomicU32::new(0);
+    static PLANTED: AtomicU64 = AtomicU64::new(0);
 
     thread_local! {
         // loom runs all threads of a model on one thread of the process.
@@ -109,7 +119,7 @@ pub mod control {
     }
 
     /// Switches on the bugs in `bits`, and all others off, for the whole process.
-    pub fn plant(bits: u32) {
+    pub fn plant(bits: u64) {
         PLANTED.store(bits, Ordering::SeqCst);
     }
 

@@ -139,7 +139,7 @@ impl<P: Lend<Q>, Q: ?Sized> Reservation<Of<'_, P, Q>> {
 
 impl<S: Source> Drop for Reservation<S> {
     fn drop(&mut self) {
-        if self.has_ended {
+        if self.has_ended && !crate::planted::end_twice() {
             return;
         }
         if self.on_drop == OnDrop::GiveBack || !self.is_good() {
