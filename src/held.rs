@@ -3,7 +3,7 @@
 // What the sealed, public trait `Limit` names must be public, here where nobody else can name it.
 #![allow(unreachable_pub)]
 
-use crate::algorithm::{Ahead, Rules, Unused};
+use crate::algorithm::{Ahead, Rules, Unused, Wait};
 use crate::bucket::{Bucket, Gone};
 use crate::error::{Denied, Never, NotYet};
 
@@ -81,6 +81,16 @@ impl Refused {
 }
 
 impl Held {
+    /// Whether it was good when it was taken.
+    pub(crate) fn is_good_at_once(&self) -> bool {
+        self.good_ns <= self.now_ns
+    }
+
+    /// How long it is not good yet, as was told last.
+    pub(crate) fn told_ns(&self, now_ns: u64) -> u64 {
+        self.good_ns.saturating_sub(now_ns)
+    }
+
     #[cfg(feature = "keyed")]
     pub(crate) fn at(self, place: Place) -> Self {
         Self { place, ..self }
@@ -98,39 +108,16 @@ impl<R: Rules> Bucket<'_, R> {
         most_wait_ns: u64,
         now_ns: u64,
     ) -> Result<Result<Held, Refused>, Gone> {
-        let (rules, terms) = (&self.terms.layout, self.terms);
+        let rules = &self.terms.layout;
         // Read before the word: a change of quota between the two is then seen as one that came after.
-        let changes = terms.changes();
+        let changes = self.terms.changes();
         let taken = self.change(seen, now_ns, |_, plan, reading| {
-            if !terms.may_ever_hold(plan, wanted) {
-                return (None, Err(self.never(plan, wanted)));
-            }
-            let good = match rules.ahead(plan, reading, wanted) {
-                _ if !rules.paces() && rules.holds(plan, reading, wanted) => None,
-                Some(Ahead { room, good }) => {
-                    let room_ns = room.nanos();
-                    // How long is asked only by who does not wait for ever.
-                    let late_ns = match most_wait_ns {
-                        u64::MAX => 0,
-                        most => good.nanos().saturating_sub(most),
-                    };
-                    if room_ns > 0 || late_ns > 0 {
-                        let wait = NotYet::after(now_ns, room_ns.max(late_ns));
-                        // Who would not wait long enough now would not later.
-                        let spread_ns = good.nanos().saturating_sub(room_ns) / 2;
-                        let nap = (late_ns == 0 && room_ns <= most_wait_ns)
-                            .then_some(Nap { least_ns: room_ns, spread_ns });
-                        let stored = crate::planted::refuse_and_take()
-                            .then(|| rules.take(plan, reading, wanted));
-                        return (stored, Err(Refused { denied: Denied::NotYet(wait), nap }));
-                    }
-                    Some(good)
-                }
-                None => {
-                    let wait = rules.wait(plan, reading, wanted);
-                    let least_ns = wait.nanos();
-                    let nap = (least_ns <= most_wait_ns).then_some(Nap { least_ns, spread_ns: 0 });
-                    return (None, Err(Refused { denied: Denied::NotYet(NotYet { wait }), nap }));
+            let good = match self.good(plan, reading, wanted, most_wait_ns, now_ns) {
+                Ok(good) => good,
+                Err(refused) => {
+                    let takes = crate::planted::refuse_and_take() && refused.nap.is_some();
+                    let stored = takes.then(|| rules.take(plan, reading, wanted));
+                    return (stored, Err(refused));
                 }
             };
             let left = rules.take(plan, reading, wanted);
@@ -142,10 +129,53 @@ impl<R: Rules> Bucket<'_, R> {
             units: wanted.wrapping_sub(rules.zero()),
             now_ns,
             good_ns: now_ns.saturating_add(good.map_or(0, |good| good.nanos())),
-            changes: if crate::planted::note_changes_late() { terms.changes() } else { changes },
+            changes: if crate::planted::note_changes_late() {
+                self.terms.changes()
+            } else {
+                changes
+            },
             #[cfg(feature = "keyed")]
             place: Place::Own,
         }))
+    }
+
+    /// When `wanted` would be good that is taken now, `None` if at once; or why it is not to be taken.
+    fn good(
+        &self,
+        plan: &R::Plan,
+        reading: &R::Reading,
+        wanted: u64,
+        most_wait_ns: u64,
+        now_ns: u64,
+    ) -> Result<Option<Wait>, Refused> {
+        let rules = &self.terms.layout;
+        if !self.terms.may_ever_hold(plan, wanted) {
+            return Err(self.never(plan, wanted));
+        }
+        if !rules.paces() && rules.holds(plan, reading, wanted) {
+            return Ok(None);
+        }
+        let Some(Ahead { room, good }) = rules.ahead(plan, reading, wanted) else {
+            let wait = rules.wait(plan, reading, wanted);
+            let least_ns = wait.nanos();
+            let nap = (least_ns <= most_wait_ns).then_some(Nap { least_ns, spread_ns: 0 });
+            return Err(Refused { denied: Denied::NotYet(NotYet { wait }), nap });
+        };
+        let room_ns = room.nanos();
+        // How long is asked only by who does not wait for ever.
+        let late_ns = match most_wait_ns {
+            u64::MAX => 0,
+            most => good.nanos().saturating_sub(most),
+        };
+        if room_ns == 0 && late_ns == 0 {
+            return Ok(Some(good));
+        }
+        let wait = NotYet::after(now_ns, room_ns.max(late_ns));
+        // Who would not wait long enough now would not later.
+        let spread_ns = good.nanos().saturating_sub(room_ns) / 2;
+        let nap = (late_ns == 0 && room_ns <= most_wait_ns)
+            .then_some(Nap { least_ns: room_ns, spread_ns });
+        Err(Refused { denied: Denied::NotYet(wait), nap })
     }
 
     #[cold]
@@ -163,9 +193,10 @@ impl<R: Rules> Bucket<'_, R> {
         most_wait_ns: u64,
         now_ns: u64,
     ) -> Result<Option<Refused>, Gone> {
-        let word = crate::cell::Cell::new(self.load());
-        let copy = Bucket { terms: self.terms, word: &word };
-        Ok(copy.hold(word.load(), wanted, most_wait_ns, now_ns)?.err())
+        self.peek(|word, plan| {
+            let reading = self.terms.layout.read(plan, word, now_ns);
+            self.good(plan, &reading, wanted, most_wait_ns, now_ns).err()
+        })
     }
 
     /// How long what is held is not good yet.
@@ -182,7 +213,7 @@ impl<R: Rules> Bucket<'_, R> {
             held.good_ns = held.good_ns.max(now_ns.saturating_add(wait_ns));
             held.changes = changes;
         }
-        Ok(held.good_ns.saturating_sub(now_ns))
+        Ok(held.told_ns(now_ns))
     }
 
     /// Gives back all but `keep` units of what is held.

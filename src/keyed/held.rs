@@ -79,7 +79,7 @@ impl<K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> On<'_, K, A, 
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq,
     {
-        let told_ns = held.good_ns.saturating_sub(now_ns);
+        let told_ns = held.told_ns(now_ns);
         let (terms, place) = (self.terms, held.place);
         let mut wait = |word: &Cell| Bucket { terms, word }.wait_held(held, now_ns);
         self.where_held(key, place, &mut wait).unwrap_or(told_ns)

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::jitter::Jitter;
-use super::reservation::Reservation;
+use super::reservation::{OnDrop, Reservation};
 use super::source::{Again, Source};
 use super::timer::Timer;
 use crate::cell::Cell;
@@ -15,15 +15,17 @@ const LONGEST_SLEEP_NS: u64 = 24 * 3_600 * 1_000_000_000;
 /// What is left of the time that somebody would wait.
 pub(super) struct Patience {
     left_ns: u64,
+    /// When none is left, on the clock of the source; known from the first nap on.
+    until_ns: Option<u64>,
 }
 
 impl Patience {
     pub(super) fn new(most: Duration) -> Self {
-        Self { left_ns: u64::try_from(most.as_nanos()).unwrap_or(u64::MAX) }
+        Self { left_ns: u64::try_from(most.as_nanos()).unwrap_or(u64::MAX), until_ns: None }
     }
 
     pub(super) const fn endless() -> Self {
-        Self { left_ns: u64::MAX }
+        Self { left_ns: u64::MAX, until_ns: None }
     }
 
     /// Reserves, or tells when to try again, or why not.
@@ -31,16 +33,26 @@ impl Patience {
         source.hold(cost, self.left_ns)
     }
 
-    /// For how long to sleep before trying again; that much less patience is left.
-    fn nap(&mut self, nap: Nap) -> Duration {
+    /// For how long to sleep before trying again.
+    fn nap<S: Source>(&mut self, source: &S, nap: Nap, jitter: Option<&Jitter>) -> Duration {
+        if self.left_ns != u64::MAX && self.until_ns.is_none() {
+            self.until_ns = Some(source.now_ns().saturating_add(self.left_ns));
+        }
         let spread_ns = (u128::from(nap.spread_ns).wrapping_mul(spread().into())) >> 64;
         // Below what it is a fraction of.
         let spread_ns = u64::try_from(spread_ns).unwrap_or(0);
-        let nap_ns = nap.least_ns.saturating_add(spread_ns).clamp(1, self.left_ns.max(1));
-        if self.left_ns != u64::MAX {
-            self.left_ns = self.left_ns.saturating_sub(nap_ns);
+        let nap_ns = nap.least_ns.saturating_add(spread_ns);
+        let nap = jitter
+            .map_or(Duration::ZERO, Jitter::draw)
+            .saturating_add(Duration::from_nanos(nap_ns));
+        at_most_a_day(nap.clamp(Duration::from_nanos(1), Duration::from_nanos(self.left_ns.max(1))))
+    }
+
+    /// So much is left after a nap, however long it was: a timer may be early or late. No clock gives any back.
+    fn look_at_the_clock<S: Source>(&mut self, source: &S) {
+        if let Some(until_ns) = self.until_ns {
+            self.left_ns = self.left_ns.min(until_ns.saturating_sub(source.now_ns()));
         }
-        Duration::from_nanos(nap_ns.min(LONGEST_SLEEP_NS))
     }
 }
 
@@ -79,16 +91,20 @@ pub(super) async fn acquire<S: Source, T: Timer>(
         match patience.hold(&source, cost) {
             Ok(held) => break held,
             Err(Again { denied, nap: None }) => return Err(denied),
-            Err(Again { nap: Some(nap), .. }) => timer.sleep(patience.nap(nap)).await,
+            Err(Again { nap: Some(nap), .. }) => {
+                timer.sleep(patience.nap(&source, nap, jitter)).await;
+                patience.look_at_the_clock(&source);
+            }
         }
     };
-    let mut reservation = Reservation::new(source, held);
+    // Until it is handed over nobody has used it: a future that is dropped gives it back, late as it may be.
+    let mut reservation = Reservation::new(source, held).on_drop(OnDrop::GiveBack);
     let mut nap = first_nap(&mut reservation, jitter);
     while !nap.is_zero() {
         timer.sleep(at_most_a_day(nap)).await;
         nap = reservation.wait();
     }
-    Ok(reservation)
+    Ok(reservation.on_drop(OnDrop::Keep))
 }
 
 pub(super) fn acquire_blocking<S: Source>(
@@ -101,7 +117,10 @@ pub(super) fn acquire_blocking<S: Source>(
         match patience.hold(&source, cost) {
             Ok(held) => break held,
             Err(Again { denied, nap: None }) => return Err(denied),
-            Err(Again { nap: Some(nap), .. }) => std::thread::sleep(patience.nap(nap)),
+            Err(Again { nap: Some(nap), .. }) => {
+                std::thread::sleep(patience.nap(&source, nap, jitter));
+                patience.look_at_the_clock(&source);
+            }
         }
     };
     let mut reservation = Reservation::new(source, held);

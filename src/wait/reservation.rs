@@ -52,6 +52,7 @@ pub struct Reservation<S: Source> {
     source: S,
     held: S::Held,
     has_ended: bool,
+    has_begun: bool,
     on_drop: OnDrop,
 }
 
@@ -68,7 +69,8 @@ pub enum OnDrop {
 
 impl<S: Source> Reservation<S> {
     pub(crate) fn new(source: S, held: S::Held) -> Self {
-        Self { source, held, has_ended: false, on_drop: OnDrop::Keep }
+        let has_begun = S::is_good_at_once(&held);
+        Self { source, held, has_ended: false, has_begun, on_drop: OnDrop::Keep }
     }
 
     /// Says what becomes of it if it is dropped after it has begun.
@@ -93,13 +95,24 @@ impl<S: Source> Reservation<S> {
 
     /// Computes how long until it is good: zero once it is.
     ///
-    /// A quota that is lowered meanwhile may make it longer, never shorter.
+    /// A quota that is lowered meanwhile may make it longer, never shorter. What has been seen to be good stays so.
     pub fn wait(&mut self) -> Duration {
         Duration::from_nanos(self.wait_ns())
     }
 
     pub(crate) fn wait_ns(&mut self) -> u64 {
-        self.source.wait_ns(&mut self.held)
+        if self.has_begun {
+            return 0;
+        }
+        let wait_ns = self.source.wait_ns(&mut self.held);
+        self.has_begun = wait_ns == 0;
+        wait_ns
+    }
+
+    /// Whether whoever holds it may have used it: it was seen to be good, or is by what was told last, whatever has
+    /// become of the quota since.
+    fn may_be_used(&self) -> bool {
+        self.has_begun || self.source.told_ns(&self.held) == 0
     }
 
     /// Tells whether it is good now.
@@ -142,7 +155,7 @@ impl<S: Source> Drop for Reservation<S> {
         if self.has_ended && !crate::planted::end_twice() {
             return;
         }
-        if self.on_drop == OnDrop::GiveBack || !self.is_good() {
+        if self.on_drop == OnDrop::GiveBack || !self.may_be_used() {
             self.source.take_back(&self.held);
         }
     }

@@ -226,9 +226,13 @@ impl<Q: ?Sized, const N: usize> LimitSet<Q, N> {
             })
         };
         // The first one tells by itself.
-        let refused = refusals(1);
+        let mut refused = refusals(1);
         if refused.iter().any(Option::is_some) {
-            return Err(self.rejected(&refusals(0)));
+            // Those that said no are named, whatever comes back meanwhile.
+            if let (Some(first), Some(named)) = (refused.first_mut(), self.limits.first()) {
+                *first = named.limit.would_refuse_at(keys[0], costs[0], most_wait_ns, now_ns[0]);
+            }
+            return Err(self.rejected(&refused));
         }
         let mut all = [Held::default(); N];
         for (at, named) in self.limits.iter().enumerate() {
@@ -464,6 +468,20 @@ impl<Q: ?Sized + ToOwned, const N: usize> Sealed for OfKeys<Q, N> {
 
     fn hold(&self, costs: Costs<N>, most_wait_ns: u64) -> Result<[Held; N], Again<Rejected<N>>> {
         self.set.hold(&self.keys(), costs, most_wait_ns)
+    }
+
+    /// By the first of the clocks.
+    fn now_ns(&self) -> u64 {
+        self.set.limits.first().map_or(0, |named| named.limit.now_ns())
+    }
+
+    fn is_good_at_once(all: &[Held; N]) -> bool {
+        all.iter().all(Held::is_good_at_once)
+    }
+
+    fn told_ns(&self, all: &[Held; N]) -> u64 {
+        let waits = self.set.each(|at, limit| all[at].told_ns(limit.now_ns()));
+        waits.into_iter().max().unwrap_or(0)
     }
 
     /// Good when all are.

@@ -23,8 +23,17 @@ pub trait Sealed {
 
     fn hold(&self, cost: Self::Cost, most_wait_ns: u64) -> Result<Self::Held, Again<Self::Denied>>;
 
+    /// A time to measure patience by.
+    fn now_ns(&self) -> u64;
+
+    /// Whether what is held was good when it was taken.
+    fn is_good_at_once(held: &Self::Held) -> bool;
+
     /// How long what is held is not good yet.
     fn wait_ns(&self, held: &mut Self::Held) -> u64;
+
+    /// The same, as it was told last.
+    fn told_ns(&self, held: &Self::Held) -> u64;
 
     fn take_back(&self, held: &Self::Held);
 
@@ -108,6 +117,18 @@ impl<P: Lend<Q>, Q: ?Sized> Sealed for Of<'_, P, Q> {
     fn hold(&self, cost: Tokens, most_wait_ns: u64) -> Result<Held, Again<Denied>> {
         let held = self.limiter.limit().hold(self.key, cost, most_wait_ns);
         held.map_err(|Refused { denied, nap }| Again { denied, nap })
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.limiter.limit().now_ns()
+    }
+
+    fn is_good_at_once(held: &Held) -> bool {
+        held.is_good_at_once()
+    }
+
+    fn told_ns(&self, held: &Held) -> u64 {
+        held.told_ns(self.now_ns())
     }
 
     fn wait_ns(&self, held: &mut Held) -> u64 {
