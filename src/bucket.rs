@@ -65,7 +65,7 @@ impl<R: Rules> Bucket<'_, R> {
 
     /// The word and the plan it is to be read by.
     #[inline]
-    fn look(&self) -> (u64, R::Plan) {
+    pub(crate) fn look(&self) -> (u64, R::Plan) {
         loop {
             let word = self.word.load_to_read();
             if let Some(plan) = self.terms.plan_for(word) {
@@ -84,7 +84,7 @@ impl<R: Rules> Bucket<'_, R> {
     /// Decides on the word `seen`, and again on each newer one until a decision stands. A decision is a
     /// word to leave, or none to leave it alone, and an outcome.
     #[inline]
-    fn change<T>(
+    pub(crate) fn change<T>(
         &self,
         seen: u64,
         now_ns: u64,

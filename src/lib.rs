@@ -24,6 +24,7 @@
 //! * `KeyedLimiter`: a bucket per user, address or API key; with tiers, and with memory that stays bounded.
 //! * [`Limiter`]: the same by another [`Algorithm`]: [`Gcra`], leaky buckets, windows. `SlidingLog`: never more than
 //!   N in any window.
+//! * `StripedBucket`: one bucket that every core takes from at full speed.
 //! * [`Denied`]: not yet, and how long to wait; or never.
 //! * [`Tokens`]: an exact amount, for costs such as 0.5.
 //! * [`SystemClock`] and the others: where the time comes from. Every call has a twin `*_at` that is given
@@ -70,6 +71,8 @@ mod resolution;
 mod seqlock;
 #[cfg(feature = "std")]
 mod sliding_log;
+#[cfg(feature = "std")]
+mod striped;
 mod terms;
 mod token_bucket;
 mod tokens;
@@ -111,5 +114,7 @@ pub use quota::Quota;
 pub use resolution::Resolution;
 #[cfg(feature = "std")]
 pub use sliding_log::SlidingLog;
+#[cfg(feature = "std")]
+pub use striped::{StripedBucket, StripedBuilder};
 pub use token_bucket::TokenBucket;
 pub use tokens::Tokens;
