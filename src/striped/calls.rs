@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::builder::stripes_of;
 use super::stripes::change;
 use super::{StripedBucket, StripedBuilder};
-use crate::algorithm::{Rules, Split};
+use crate::algorithm::Split;
 use crate::answer::{Granted, Snapshot};
 use crate::clock::Clock;
 use crate::error::{Denied, QuotaError};
@@ -244,19 +244,7 @@ impl<C: Clock + Sync> StripedBucket<C> {
         cost: impl Into<Tokens>,
         now_ns: u64,
     ) -> Option<Duration> {
-        let (central, layout) = (self.central(), &self.terms.layout);
-        let wanted = self.terms.wanted(cost.into());
-        let in_stripes = central.units(self.stripes.lying().tokens);
-        let (word, plan) = central.look();
-        if !self.terms.may_ever_hold(&plan, wanted) {
-            return None;
-        }
-        let wanted_here = wanted.saturating_sub(in_stripes);
-        let reading = Rules::read(layout, &plan, word, now_ns);
-        if reading.level >= wanted_here {
-            return Some(Duration::ZERO);
-        }
-        Some(Rules::wait(layout, &plan, &reading, wanted_here).duration())
+        self.wait_for(cost.into(), now_ns)
     }
 
     /// Takes as many whole tokens as are available now, at most `max`, and returns how many.

@@ -1,39 +1,75 @@
 //! Taking where the calling thread's stripe does not do.
 
+use core::time::Duration;
+
 use super::StripedBucket;
 use super::central::{Seen, Spent};
-use super::stripes::{change, end};
+use super::stripes::{Lying, change, end};
 use crate::algorithm::Rules;
 use crate::clock::Clock;
 use crate::error::{Denied, Never, NotYet};
 use crate::tokens::Tokens;
 
-/// What was seen when a cost was refused.
+/// What was seen of all there is: each word at a moment of its own, the time last.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Refused {
-    /// The central bucket's word, and the time.
+pub(super) struct Look {
+    /// The central bucket's word.
     word: u64,
-    now_ns: u64,
     /// The tokens of all stripes.
     in_stripes: u64,
+    now_ns: u64,
+    /// Somebody is moving tokens.
+    under_way: bool,
 }
+
+/// The time at which a cost was refused. Why it was, and for how long, is worked out when it is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RefusedAt(u64);
 
 impl<C: Clock> StripedBucket<C> {
     /// Takes a cost that the calling thread's stripe does not hold, or refuses it. `now_ns` tells the time. The time
     /// at which it was taken is returned.
     ///
-    /// A refusal is two loads, one look at the clock, and a load for each stripe.
+    /// Most refusals are two loads, one look at the clock, and a load for each stripe.
     #[inline(never)]
-    pub(super) fn take_slow(&self, cost: Tokens, now_ns: impl Fn() -> u64) -> Result<u64, Refused> {
-        let central = self.central();
+    pub(super) fn take_slow(
+        &self,
+        cost: Tokens,
+        now_ns: impl Fn() -> u64,
+    ) -> Result<u64, RefusedAt> {
         let wanted = self.terms.wanted(cost);
+        let look = self.look(&now_ns);
+        let wanted_here = wanted.saturating_sub(self.central().units(look.in_stripes));
+        let lacks = self.terms.lacks(look.word, look.now_ns, wanted_here);
+        if lacks && !look.under_way && self.word.load() == look.word {
+            return Err(RefusedAt(look.now_ns));
+        }
+        self.take_or_refuse((cost, wanted), look, now_ns)
+    }
+
+    /// Looks at all there is.
+    #[inline(always)]
+    fn look(&self, now_ns: impl Fn() -> u64) -> Look {
+        let word = self.word.load();
+        let Lying { tokens: in_stripes, under_way } = self.stripes.lying();
+        // After the words, so that the time is later than what is seen.
+        Look { word, in_stripes, under_way, now_ns: now_ns() }
+    }
+
+    /// As [`take_slow`](Self::take_slow), where that is not told at sight.
+    #[inline(never)]
+    fn take_or_refuse(
+        &self,
+        (cost, wanted): (Tokens, u64),
+        mut look: Look,
+        now_ns: impl Fn() -> u64,
+    ) -> Result<u64, RefusedAt> {
+        let central = self.central();
         let mut looked_again = false;
         loop {
-            // Before the clock, which so tells a time that is later than what is seen.
-            let word = central.load();
-            let lying = self.stripes.lying();
-            let at_ns = now_ns();
-            match central.look_for(word, wanted, central.units(lying.tokens), at_ns) {
+            let at_ns = look.now_ns;
+            let in_stripes = central.units(look.in_stripes);
+            match central.look_for(look.word, wanted, in_stripes, at_ns) {
                 Seen::Holds { spare } => {
                     let taken = self.lease(cost, spare, (wanted, at_ns), &now_ns);
                     if let Some(at_ns) = taken {
@@ -45,15 +81,16 @@ impl<C: Clock> StripedBucket<C> {
                         return Ok(at_ns);
                     }
                 }
-                // What others have under way may be there in a moment.
-                Seen::Lacks { hasty } if (hasty || lying.under_way) && !looked_again => {
+                Seen::Lacks { hasty } => {
+                    // What others have under way may be there in a moment, too.
+                    if looked_again || !(hasty || look.under_way) {
+                        return Err(RefusedAt(look.now_ns));
+                    }
                     looked_again = true;
-                }
-                Seen::Lacks { .. } => {
-                    return Err(Refused { word, now_ns: at_ns, in_stripes: lying.tokens });
                 }
                 Seen::Changed => {}
             }
+            look = self.look(&now_ns);
         }
     }
 
@@ -122,19 +159,39 @@ impl<C: Clock> StripedBucket<C> {
         missing == 0
     }
 
-    /// What a caller is told.
+    /// What a caller is told of a cost that was refused, by what there is now.
     #[inline(never)]
-    pub(super) fn denied(&self, cost: Tokens, refused: Refused) -> Denied {
-        let Refused { word, now_ns, in_stripes } = refused;
+    pub(super) fn denied(&self, cost: Tokens, RefusedAt(now_ns): RefusedAt) -> Denied {
         let (terms, layout) = (&self.terms, &self.terms.layout);
         let wanted = terms.wanted(cost);
-        let plan = terms.plan_for(word).unwrap_or_else(|| terms.plan());
+        let wanted_here = self.wanted_here(wanted);
+        let (word, plan) = self.central().look();
         if !terms.may_ever_hold(&plan, wanted) {
             let capacity = terms.tokens(plan.capacity_units);
             return Denied::Never(Never { cost, capacity });
         }
-        let wanted_here = wanted.saturating_sub(self.central().units(in_stripes));
         let reading = Rules::read(layout, &plan, word, now_ns);
-        Denied::NotYet(NotYet { wait: Rules::wait(layout, &plan, &reading, wanted_here) })
+        Denied::NotYet(NotYet { wait: layout.wait(&plan, &reading, wanted_here) })
+    }
+
+    /// How long until all tokens together are `cost`; `None` if the central bucket never holds it.
+    pub(super) fn wait_for(&self, cost: Tokens, now_ns: u64) -> Option<Duration> {
+        let (terms, layout) = (&self.terms, &self.terms.layout);
+        let wanted = terms.wanted(cost);
+        let wanted_here = self.wanted_here(wanted);
+        let (word, plan) = self.central().look();
+        if !terms.may_ever_hold(&plan, wanted) {
+            return None;
+        }
+        let reading = Rules::read(layout, &plan, word, now_ns);
+        if reading.level >= wanted_here {
+            return Some(Duration::ZERO);
+        }
+        Some(layout.wait(&plan, &reading, wanted_here).duration())
+    }
+
+    /// The level of the central bucket that holds `wanted` together with the stripes.
+    fn wanted_here(&self, wanted: u64) -> u64 {
+        wanted.saturating_sub(self.central().units(self.stripes.lying().tokens))
     }
 }
