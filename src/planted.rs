@@ -78,8 +78,8 @@ planted! {
     bring_without_the_mark = 40;
     /// Tokens are lifted out of a stripe without keeping their room.
     lift_without_the_mark = 41;
-    /// The clock is read before room is kept for what is brought to a stripe as of that time.
-    bring_as_of_an_earlier_time = 42;
+    /// The clock is read before room is kept for what is moved as of that time.
+    move_as_of_an_earlier_time = 42;
     /// What is brought to a stripe is what was asked for, not what was there.
     land_what_was_asked_for = 43;
     /// A cost is taken centrally first as far as it goes, and the rest from the stripes.

@@ -17,10 +17,12 @@ use loom::thread;
 mod algorithms;
 mod keyed;
 mod sliding_log;
+mod striped;
 // `tests/` and `ci/loom.sh` know a model by its name alone.
 pub use algorithms::*;
 pub use keyed::*;
 pub use sliding_log::*;
+pub use striped::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 

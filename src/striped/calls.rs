@@ -530,7 +530,7 @@ impl<C: Clock> StripedBucket<C> {
         let charge = |cost| central.charge(cost, now_ns()).unwrap_or_default();
         let left_over = charge(cost);
         // A cost of what is left over is taken if the stripes hold it and the debt; if not, all of theirs is central now.
-        if self.gather(self.terms.wanted(left_over), now_ns()) {
+        if self.gather(self.terms.wanted(left_over), now_ns(), &now_ns).is_some() {
             return Tokens::ZERO;
         }
         charge(left_over)

@@ -77,7 +77,7 @@ impl<C: Clock> StripedBucket<C> {
                     }
                 }
                 Seen::HoldsWithStripes => {
-                    if self.gather(wanted, at_ns) {
+                    if let Some(at_ns) = self.gather(wanted, at_ns, &now_ns) {
                         return Ok(at_ns);
                     }
                 }
@@ -116,7 +116,7 @@ impl<C: Clock> StripedBucket<C> {
         if begun == 0 {
             return central.take_besides(wanted, 0, at_ns).map(|_| at_ns);
         }
-        let at_ns = if crate::planted::bring_as_of_an_earlier_time() { at_ns } else { now_ns() };
+        let at_ns = if crate::planted::move_as_of_an_earlier_time() { at_ns } else { now_ns() };
         let taken = central.take_besides(wanted, begun, at_ns);
         let landed = taken.unwrap_or(0);
         let landed = if crate::planted::land_what_was_asked_for() { begun } else { landed };
@@ -124,37 +124,46 @@ impl<C: Clock> StripedBucket<C> {
         taken.map(|_| at_ns)
     }
 
-    /// Takes a level that is `wanted` from the central bucket and stripes together, and tells whether they held it.
+    /// Takes a level that is `wanted` from the central bucket and stripes together, if they hold it. Returns when.
     ///
-    /// Tokens of one stripe after the other are spent: put into the central bucket as long as that does not do, and
-    /// taken with all that is there in one swap when it does. Their room stays theirs until then.
-    pub(super) fn gather(&self, wanted: u64, at_ns: u64) -> bool {
+    /// The tokens of one stripe after the other are lifted and spent: put into the central bucket as long as that does
+    /// not do, and taken with what is there, in one swap, when it does. Until then their room stays theirs. As in
+    /// [`lease`](Self::lease), the time is told after they were lifted: no token is spent as of a time when it had not
+    /// arrived.
+    pub(super) fn gather(
+        &self,
+        wanted: u64,
+        mut at_ns: u64,
+        now_ns: &impl Fn() -> u64,
+    ) -> Option<u64> {
         let central = self.central();
         if crate::planted::spend_in_two_swaps() {
-            return self.gather_in_two_swaps(wanted, at_ns);
+            return self.gather_in_two_swaps(wanted, at_ns).then(now_ns);
         }
         let mut spent = central.spend(0, wanted, at_ns);
         for stripe in self.stripes.all_from_here() {
             let Spent::Missing(missing) = spent else { break };
             let lifted = change(stripe, |stripe| stripe.lift(missing));
             if lifted > 0 {
+                if !crate::planted::move_as_of_an_earlier_time() {
+                    at_ns = now_ns();
+                }
                 spent = central.spend(lifted, wanted, at_ns);
                 end(stripe, |stripe| stripe.end(lifted, 0));
             }
         }
-        spent == Spent::Granted
+        (spent == Spent::Granted).then_some(at_ns)
     }
 
     /// A planted bug: what the central bucket holds is in hand, and counted nowhere, while the stripes are asked.
     fn gather_in_two_swaps(&self, wanted: u64, at_ns: u64) -> bool {
         let central = self.central();
-        let mut missing = wanted.saturating_sub(self.terms.wanted(Tokens::ZERO));
-        let here = central.take_up_to(central.load(), u64::MAX, at_ns).unwrap_or_default().0;
-        missing = missing.saturating_sub(central.units(here));
+        let cost = self.terms.tokens(wanted.saturating_sub(self.terms.wanted(Tokens::ZERO)));
+        let here = central.take_up_to(central.load(), cost.whole(), at_ns).unwrap_or_default().0;
+        let mut missing = cost.whole().saturating_sub(here);
         for stripe in self.stripes.all_from_here() {
-            let most = missing.checked_div(central.units(1)).unwrap_or(0);
-            missing = missing
-                .saturating_sub(central.units(change(stripe, |stripe| stripe.take_up_to(most))));
+            let more = change(stripe, |stripe| stripe.take_up_to(missing));
+            missing = missing.saturating_sub(more);
         }
         missing == 0
     }
