@@ -13,7 +13,7 @@ use flowgate::{Clock, Fill, ManualClock, Quota, StripedBucket};
 use loom::sync::Arc;
 use loom::thread;
 
-use crate::{SECOND, explore_within};
+use crate::{SECOND, explore_one_way, explore_within};
 
 /// Two stripes of 8, and 240.
 const CAPACITY: u64 = 256;
@@ -104,7 +104,7 @@ fn take(limiter: &Striped, cost: u64) -> Option<u64> {
 
 /// Runs a model with every access tracked.
 fn explore_tracked(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
-    explore_within([Some(0), Some(preemptions)], model);
+    explore_one_way(true, Some(preemptions), std::sync::Arc::new(model));
 }
 
 /// Two threads on one stripe with its last token: one of them gets it.

@@ -8,6 +8,7 @@ use super::stripes::{Lying, change, end};
 use crate::algorithm::Rules;
 use crate::clock::Clock;
 use crate::error::{Denied, Never, NotYet};
+use crate::primitive::give_way;
 use crate::tokens::Tokens;
 
 /// What was seen of all there is: each word at a moment of its own, the time last.
@@ -88,7 +89,7 @@ impl<C: Clock> StripedBucket<C> {
                     }
                     looked_again = true;
                 }
-                Seen::Changed => {}
+                Seen::Changed => give_way(),
             }
             look = self.look(&now_ns);
         }
