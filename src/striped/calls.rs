@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::builder::stripes_of;
 use super::stripes::change;
 use super::{StripedBucket, StripedBuilder};
-use crate::algorithm::Split;
+use crate::algorithm::{Rules, Split};
 use crate::answer::{Granted, Snapshot};
 use crate::clock::Clock;
 use crate::error::{Denied, QuotaError};
@@ -503,15 +503,16 @@ impl<C: Clock> StripedBucket<C> {
         rest.saturating_add(Tokens::new(taken))
     }
 
-    /// Gives back to the calling thread's stripe, then centrally, then to other stripes.
+    /// Gives back to the calling thread's stripe, then centrally, then to other stripes. A debt comes before all.
     fn give_back(&self, cost: Tokens, now_ns: impl Fn() -> u64) {
-        let whole = cost.whole();
-        let put = change(self.stripes.here(), |stripe| stripe.put(whole));
+        let central = self.central();
+        let may_owe = !self.terms.layout.may_hold_as_stored(central.load(), self.terms.layout.zero);
+        let here = if may_owe { 0 } else { cost.whole() };
+        let put = change(self.stripes.here(), |stripe| stripe.put(here));
         let rest = cost.saturating_sub(Tokens::new(put));
         if rest.is_zero() {
             return;
         }
-        let central = self.central();
         let units = self.terms.units_floor(rest);
         let left = units.saturating_sub(central.put(units, now_ns()));
         let mut whole = self.terms.tokens(left).whole();
