@@ -122,10 +122,8 @@ impl<C: Clock + Sync> StripedBucket<C> {
         if self.take_near(cost) {
             return Ok(self.granted(None));
         }
-        match self.take_slow(cost, || self.clock.now_ns()) {
-            Ok(now_ns) => Ok(self.granted(Some(now_ns))),
-            Err(refused) => Err(self.denied(cost, refused)),
-        }
+        let taken = self.consume_slow(cost, || self.clock.now_ns());
+        taken.map(|now_ns| self.granted(Some(now_ns)))
     }
 
     /// [`try_consume`](Self::try_consume) at `now_ns` on the bucket's clock.
@@ -155,10 +153,8 @@ impl<C: Clock + Sync> StripedBucket<C> {
         if self.take_near(cost) {
             return Ok(self.granted(Some(now_ns)));
         }
-        match self.take_slow(cost, || now_ns) {
-            Ok(now_ns) => Ok(self.granted(Some(now_ns))),
-            Err(refused) => Err(self.denied(cost, refused)),
-        }
+        let taken = self.consume_slow(cost, || now_ns);
+        taken.map(|now_ns| self.granted(Some(now_ns)))
     }
 
     /// Takes one token if it is available now. The short form of [`try_consume`](Self::try_consume).
@@ -176,13 +172,13 @@ impl<C: Clock + Sync> StripedBucket<C> {
     /// ```
     #[inline]
     pub fn is_allowed(&self) -> bool {
-        self.take_near(Tokens::ONE) || self.take_slow(Tokens::ONE, || self.clock.now_ns()).is_ok()
+        self.take_near(Tokens::ONE) || self.is_allowed_slow(Tokens::ONE, || self.clock.now_ns())
     }
 
     /// [`is_allowed`](Self::is_allowed) at `now_ns` on the bucket's clock.
     #[inline]
     pub fn is_allowed_at(&self, now_ns: u64) -> bool {
-        self.take_near(Tokens::ONE) || self.take_slow(Tokens::ONE, || now_ns).is_ok()
+        self.take_near(Tokens::ONE) || self.is_allowed_slow(Tokens::ONE, || now_ns)
     }
 
     /// Takes whole tokens from the calling thread's stripe, if they are there.
@@ -476,7 +472,7 @@ impl<C: Clock> StripedBucket<C> {
     fn take_up_to(&self, max: u64, now_ns: impl Fn() -> u64) -> u64 {
         let cost = Tokens::new(max);
         // Alike, as long as all is there; and then the stripe is filled.
-        if self.stripes.take(max) || max > 0 && self.take_slow(cost, &now_ns).is_ok() {
+        if self.stripes.take(max) || max > 0 && self.is_allowed_slow(cost, &now_ns) {
             return max;
         }
         let central = self.central();

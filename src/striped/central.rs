@@ -31,11 +31,7 @@ impl Bucket<'_> {
     /// Tells whether `word` holds `wanted`, alone or with the `in_stripes` units of the stripes.
     #[inline]
     pub(super) fn look_for(&self, word: u64, wanted: u64, in_stripes: u64, now_ns: u64) -> Seen {
-        // Most refusals take no more than this.
         let wanted_here = wanted.saturating_sub(in_stripes);
-        if self.terms.lacks(word, now_ns, wanted_here) && self.load() == word {
-            return Seen::Lacks { hasty: false };
-        }
         if self.word.load_to_read() != word {
             return Seen::Changed;
         }

@@ -23,29 +23,42 @@ pub(super) struct Look {
     under_way: bool,
 }
 
-/// The time at which a cost was refused. Why it was, and for how long, is worked out when it is asked for.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct RefusedAt(u64);
-
 impl<C: Clock> StripedBucket<C> {
     /// Takes a cost that the calling thread's stripe does not hold, or refuses it. `now_ns` tells the time. The time
     /// at which it was taken is returned.
     ///
     /// Most refusals are two loads, one look at the clock, and a load for each stripe.
     #[inline(never)]
-    pub(super) fn take_slow(
+    pub(super) fn consume_slow(
         &self,
         cost: Tokens,
         now_ns: impl Fn() -> u64,
-    ) -> Result<u64, RefusedAt> {
+    ) -> Result<u64, Denied> {
         let wanted = self.terms.wanted(cost);
         let look = self.look(&now_ns);
-        let wanted_here = wanted.saturating_sub(self.central().units(look.in_stripes));
-        let lacks = self.terms.lacks(look.word, look.now_ns, wanted_here);
-        if lacks && !look.under_way && self.word.load() == look.word {
-            return Err(RefusedAt(look.now_ns));
+        if self.lacks_at_sight(wanted, &look) {
+            return Err(self.denied(cost, look.word, look.in_stripes, look.now_ns));
         }
-        self.take_or_refuse((cost, wanted), look, now_ns)
+        let taken = self.take_or_refuse((cost, wanted), look, now_ns);
+        taken.map_err(|look| self.denied(cost, look.word, look.in_stripes, look.now_ns))
+    }
+
+    /// As [`consume_slow`](Self::consume_slow), for who does not ask why not.
+    #[inline(never)]
+    pub(super) fn is_allowed_slow(&self, cost: Tokens, now_ns: impl Fn() -> u64) -> bool {
+        let wanted = self.terms.wanted(cost);
+        let look = self.look(&now_ns);
+        !self.lacks_at_sight(wanted, &look)
+            && self.take_or_refuse((cost, wanted), look, now_ns).is_ok()
+    }
+
+    /// Whether what was seen tells without a plan that all tokens together are too few.
+    #[inline(always)]
+    fn lacks_at_sight(&self, wanted: u64, look: &Look) -> bool {
+        let wanted_here = wanted.saturating_sub(self.central().units(look.in_stripes));
+        self.terms.lacks(look.word, look.now_ns, wanted_here)
+            && !look.under_way
+            && self.word.load() == look.word
     }
 
     /// Looks at all there is.
@@ -64,7 +77,7 @@ impl<C: Clock> StripedBucket<C> {
         (cost, wanted): (Tokens, u64),
         mut look: Look,
         now_ns: impl Fn() -> u64,
-    ) -> Result<u64, RefusedAt> {
+    ) -> Result<u64, Look> {
         let central = self.central();
         let mut looked_again = false;
         loop {
@@ -85,7 +98,7 @@ impl<C: Clock> StripedBucket<C> {
                 Seen::Lacks { hasty } => {
                     // What others have under way may be there in a moment, too.
                     if looked_again || !(hasty || look.under_way) {
-                        return Err(RefusedAt(look.now_ns));
+                        return Err(look);
                     }
                     looked_again = true;
                 }
@@ -169,17 +182,20 @@ impl<C: Clock> StripedBucket<C> {
         missing == 0
     }
 
-    /// What a caller is told of a cost that was refused, by what there is now.
+    /// What a caller is told of a cost that was refused: by the plan of the word that was seen, or, if that one has been
+    /// replaced meanwhile, by a later one.
+    ///
+    /// Given numbers and not a [`Look`], which would go through memory: that takes longer than the rest.
     #[inline(never)]
-    pub(super) fn denied(&self, cost: Tokens, RefusedAt(now_ns): RefusedAt) -> Denied {
+    fn denied(&self, cost: Tokens, word: u64, in_stripes: u64, now_ns: u64) -> Denied {
         let (terms, layout) = (&self.terms, &self.terms.layout);
         let wanted = terms.wanted(cost);
-        let wanted_here = self.wanted_here(wanted);
-        let (word, plan) = self.central().look();
+        let plan = terms.plan_for(word).unwrap_or_else(|| terms.plan());
         if !terms.may_ever_hold(&plan, wanted) {
             let capacity = terms.tokens(plan.capacity_units);
             return Denied::Never(Never { cost, capacity });
         }
+        let wanted_here = wanted.saturating_sub(self.central().units(in_stripes));
         let reading = Rules::read(layout, &plan, word, now_ns);
         Denied::NotYet(NotYet { wait: layout.wait(&plan, &reading, wanted_here) })
     }
@@ -188,7 +204,8 @@ impl<C: Clock> StripedBucket<C> {
     pub(super) fn wait_for(&self, cost: Tokens, now_ns: u64) -> Option<Duration> {
         let (terms, layout) = (&self.terms, &self.terms.layout);
         let wanted = terms.wanted(cost);
-        let wanted_here = self.wanted_here(wanted);
+        let in_stripes = self.central().units(self.stripes.lying().tokens);
+        let wanted_here = wanted.saturating_sub(in_stripes);
         let (word, plan) = self.central().look();
         if !terms.may_ever_hold(&plan, wanted) {
             return None;
@@ -198,10 +215,5 @@ impl<C: Clock> StripedBucket<C> {
             return Some(Duration::ZERO);
         }
         Some(layout.wait(&plan, &reading, wanted_here).duration())
-    }
-
-    /// The level of the central bucket that holds `wanted` together with the stripes.
-    fn wanted_here(&self, wanted: u64) -> u64 {
-        wanted.saturating_sub(self.central().units(self.stripes.lying().tokens))
     }
 }
