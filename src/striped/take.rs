@@ -70,7 +70,7 @@ impl<C: Clock> StripedBucket<C> {
         Look { word, in_stripes, under_way, now_ns: now_ns() }
     }
 
-    /// As [`take_slow`](Self::take_slow), where that is not told at sight.
+    /// Takes or refuses a cost where that is not told at sight.
     #[inline(never)]
     fn take_or_refuse(
         &self,
