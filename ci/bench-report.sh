@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Runs the benchmarks several times over, and makes docs/performance.md and its charts of the results.
-# BENCHES="direct" runs that one anew, and takes what is left of the last runs of the others: "algorithms", "keyed".
-# Takes 30 minutes, five of them for `direct` and five for `algorithms`. For trying it out: BENCH_ROUNDS=1 BENCH_MOST_KEYS=100000.
+# BENCHES="direct" runs that one anew, and takes what is left of the last runs of the others: "striped", "algorithms",
+# "keyed". Takes 33 minutes, five of them for `direct`, three for `striped` and five for `algorithms`. For trying it out: BENCH_ROUNDS=1 BENCH_MOST_KEYS=100000.
 source "$(dirname "$0")/preamble.sh"
 
 readonly rounds=${BENCH_ROUNDS:-5}
-readonly all_benches=(direct algorithms keyed)
+readonly all_benches=(direct striped algorithms keyed)
 read -ra benches <<<"${BENCHES:-${all_benches[*]}}"
 readonly results=$target_dir/bench-report
 
@@ -19,7 +19,7 @@ awk -v busy="$busy" 'BEGIN { exit !(busy > 0.5) }' &&
     warns "the machine is busy (load $busy): the numbers will be worth little"
 
 # The crate as it is by default, with what a benchmark needs beyond that: all clocks, or the other store.
-declare -A features=([direct]=coarse [algorithms]=tsc [keyed]=papaya)
+declare -A features=([direct]=coarse [striped]=tsc [algorithms]=tsc [keyed]=papaya)
 
 # Builds a benchmark, and keeps the program: whatever happens to the source meanwhile, all rounds are of one and
 # the same.

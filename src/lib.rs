@@ -26,6 +26,7 @@
 //!   N in any window.
 //! * `consume(cost).await` and [`Reservation`]: a turn, first come, first served.
 //! * `LimitSet`: several limits, one decision; an estimate reserved, the truth settled.
+//! * `StripedBucket`: one bucket that every core takes from at full speed.
 //! * [`Denied`]: not yet, and how long to wait; or never.
 //! * [`Tokens`]: an exact amount, for costs such as 0.5.
 //! * [`SystemClock`] and the others: where the time comes from. Every call has a twin `*_at` that is given
@@ -75,6 +76,8 @@ mod resolution;
 mod seqlock;
 #[cfg(feature = "std")]
 mod sliding_log;
+#[cfg(feature = "std")]
+mod striped;
 mod terms;
 mod token_bucket;
 mod tokens;
@@ -117,6 +120,8 @@ pub use quota::Quota;
 pub use resolution::Resolution;
 #[cfg(feature = "std")]
 pub use sliding_log::SlidingLog;
+#[cfg(feature = "std")]
+pub use striped::{StripedBucket, StripedBuilder};
 pub use token_bucket::TokenBucket;
 pub use tokens::Tokens;
 #[cfg(feature = "async")]

@@ -90,6 +90,20 @@ planted! {
     note_changes_late = 32;
     /// An instant that is further ahead than a burst is taken for one that has passed.
     start_over_when_far_ahead = 23;
+    /// Tokens are brought to a stripe without keeping room for them.
+    bring_without_the_mark = 40;
+    /// Tokens are lifted out of a stripe without keeping their room.
+    lift_without_the_mark = 41;
+    /// The clock is read before room is kept for what is moved as of that time.
+    move_as_of_an_earlier_time = 42;
+    /// What is brought to a stripe is what was asked for, not what was there.
+    land_what_was_asked_for = 43;
+    /// A cost is taken centrally first as far as it goes, and the rest from the stripes.
+    spend_in_two_swaps = 44;
+    /// A refund to a stripe goes above its cap.
+    put_above_the_cap = 45;
+    /// A change of quota does not wait for what is under way.
+    change_under_way = 46;
 }
 
 /// The switches: the bugs are switched on for the whole process, the tracking of loads for a thread.
@@ -116,6 +130,21 @@ pub mod control {
 
     pub(crate) fn loads_are_tracked() -> bool {
         TRACK_LOADS.get()
+    }
+
+    // Each thread of a model has its own, and chooses it: see `src/striped/lane.rs`.
+    loom::thread_local! {
+        static LANE: Cell<usize> = Cell::new(0);
+    }
+
+    /// Puts the calling thread of a model on a stripe.
+    pub fn set_lane(lane: usize) {
+        LANE.with(|held| held.set(lane));
+    }
+
+    #[cfg(feature = "std")]
+    pub(crate) fn lane() -> usize {
+        LANE.with(Cell::get)
     }
 
     /// Switches on the bugs in `bits`, and all others off, for the whole process.

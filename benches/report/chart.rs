@@ -7,6 +7,7 @@ use crate::lines::{self, Line, Panel};
 use crate::measured::{Id, Measured, Results};
 use crate::names::{self, Kind, PATHS, Path, ROWS};
 use crate::page::threads;
+use crate::{scaling, striped};
 
 /// A chart, and where it belongs.
 pub(crate) struct Chart {
@@ -19,6 +20,7 @@ pub(crate) struct Chart {
 /// Those of the direct limiter, those of its algorithms, and then those of the keyed one.
 pub(crate) fn all(results: &Results) -> Result<Vec<Chart>, String> {
     let mut charts = direct(&results.decisions)?;
+    charts.extend(striped(&results.decisions)?);
     charts.extend(algorithms_given(&results.decisions)?);
     charts.extend(algorithms_on_clock(&results.decisions)?);
     charts.extend(by_number_of_keys(&results.decisions)?);
@@ -63,6 +65,18 @@ fn direct(measured: &Measured) -> Result<Vec<Chart>, String> {
         charts.push(of_bars(path.name, file_name, &captions, &decisions)?);
     }
     Ok(charts)
+}
+
+/// How one limit goes with threads, and with cores.
+fn striped(measured: &Measured) -> Result<Option<Chart>, String> {
+    let curves = striped::curves(measured)?;
+    if curves.is_empty() {
+        return Ok(None);
+    }
+    let title = "One limit, allowed: million decisions a second, all threads together";
+    let file_name = "performance-striped-scaling.svg".into();
+    chart(striped::SECTION.name, title, file_name, |svg| scaling::paint(svg, title, &curves))
+        .map(Some)
 }
 
 /// Our algorithms beside each other.

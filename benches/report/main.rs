@@ -18,6 +18,8 @@ mod machine;
 mod measured;
 mod names;
 mod page;
+mod scaling;
+mod striped;
 mod targets;
 
 use std::path::{Path, PathBuf};

@@ -7,7 +7,7 @@ use crate::algorithms::SECTIONS;
 use crate::chart::Chart;
 use crate::measured::{Id, Measured, Results, Spread};
 use crate::names::{self, Kind, PATHS, Path, Row};
-use crate::{keyed, machine, targets};
+use crate::{keyed, machine, striped, targets};
 
 /// Fairness, and how to read the numbers: words, not measurements.
 const NOTES: &str = include_str!("notes.md");
@@ -93,6 +93,9 @@ fn compose(
     for section in SECTIONS {
         let tables = of_paths(tables, section.paths);
         write_section(page, section.name, (section.title, section.about), &tables, charts)?;
+        if section.name == striped::SECTION.name {
+            striped::write_prediction(page, &results.decisions)?;
+        }
     }
     keyed::write(page, results, charts)?;
     write!(page, "{NOTES}")

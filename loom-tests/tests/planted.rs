@@ -61,4 +61,11 @@ catches! {
     catches_refuse_and_take: refuse_and_take by a_refused_reservation_delays_nobody,
         two_reserve_the_last_place_of_a_queue;
     catches_note_changes_late: note_changes_late by a_lowered_rate_holds_for_what_is_reserved;
+    catches_bring_without_the_mark: bring_without_the_mark by two_leases_share_the_room_of_a_stripe;
+    catches_lift_without_the_mark: lift_without_the_mark by a_stalled_gather_mints_nothing;
+    catches_move_as_of_an_earlier_time: move_as_of_an_earlier_time by a_stalled_lease_mints_nothing;
+    catches_land_what_was_asked_for: land_what_was_asked_for by a_lease_lands_what_it_took;
+    catches_spend_in_two_swaps: spend_in_two_swaps by a_gathered_grant_is_of_one_instant;
+    catches_put_above_the_cap: put_above_the_cap by a_refund_fills_no_stripe_above_its_cap;
+    catches_change_under_way: change_under_way by a_lowered_quota_takes_all_stripes_in;
 }
