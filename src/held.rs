@@ -81,6 +81,12 @@ impl Refused {
 }
 
 impl Held {
+    /// Units that were there, and taken without a look at the one word that would tell what was left.
+    #[cfg(feature = "std")]
+    pub(crate) fn at_once(units: u64, now_ns: u64) -> Self {
+        Self { units, now_ns, good_ns: now_ns, ..Self::default() }
+    }
+
     /// Whether it was good when it was taken.
     pub(crate) fn is_good_at_once(&self) -> bool {
         self.good_ns <= self.now_ns

@@ -500,7 +500,7 @@ impl<C: Clock> StripedBucket<C> {
     }
 
     /// Gives back to the calling thread's stripe, then centrally, then to other stripes. A debt comes before all.
-    fn give_back(&self, cost: Tokens, now_ns: impl Fn() -> u64) {
+    pub(super) fn give_back(&self, cost: Tokens, now_ns: impl Fn() -> u64) {
         let central = self.central();
         let may_owe = !self.terms.layout.may_hold_as_stored(central.load(), self.terms.layout.zero);
         let here = if may_owe { 0 } else { cost.whole() };
@@ -519,7 +519,7 @@ impl<C: Clock> StripedBucket<C> {
     }
 
     /// Takes from the central bucket, into debt if need be, and then has the stripes pay the debt.
-    fn take_anyway(&self, cost: Tokens, now_ns: impl Fn() -> u64) -> Tokens {
+    pub(super) fn take_anyway(&self, cost: Tokens, now_ns: impl Fn() -> u64) -> Tokens {
         if cost.subsec_nanos() == 0 && self.stripes.take(cost.whole()) {
             return Tokens::ZERO;
         }

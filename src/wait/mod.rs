@@ -7,8 +7,6 @@
 mod direct;
 #[cfg(feature = "std")]
 mod drive;
-#[cfg(feature = "keyed")]
-mod handle;
 #[cfg(feature = "std")]
 mod jitter;
 #[cfg(feature = "keyed")]
@@ -24,12 +22,16 @@ mod source;
 mod timer;
 #[cfg(feature = "std")]
 mod waiting;
+#[cfg(feature = "std")]
+mod waits;
 
 #[cfg(feature = "std")]
 pub use jitter::Jitter;
 #[cfg(feature = "keyed")]
 pub use keyed::OfKey;
 pub use limit::Limit;
+#[cfg(feature = "std")]
+pub(crate) use limit::Sealed;
 #[cfg(feature = "std")]
 pub use rejected::Rejected;
 pub use reservation::{OnDrop, Reservation};
