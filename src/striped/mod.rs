@@ -64,9 +64,9 @@ use stripes::Stripes;
 /// [`guaranteed_burst`](Self::guaranteed_burst) tokens, which is 15/16 of the capacity or more, and not always all of
 /// it. A cost above that is denied for good ([`Denied::Never`](crate::Denied::Never)).
 ///
-/// **Order.** Whoever waits ([`reserve`](Self::reserve), [`consume`](Self::consume)) has the stripes emptied first, and is served in
-/// order, as with a `TokenBucket`. Without waiting, a call takes what lies near. So it may be granted while one that came earlier, elsewhere, was denied a
-/// moment ago.
+/// **Order.** Without waiting, a call takes what lies near. So it may be granted while one that came earlier, elsewhere,
+/// was denied a moment ago. Whoever waits ([`reserve`](Self::reserve), `consume`) has the stripes emptied first, and is
+/// served in order, as with a `TokenBucket`.
 ///
 /// A capacity below 128 tokens a stripe is too small to be divided: then [`stripes`](Self::stripes) is 1, and it is one
 /// word, as a `TokenBucket` is.
