@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::jitter::Jitter;
-use super::reservation::Reservation;
+use super::reservation::{OnDrop, Reservation};
 use super::source::{Again, Source};
 use super::timer::Timer;
 use crate::cell::Cell;
@@ -82,13 +82,14 @@ pub(super) async fn acquire<S: Source, T: Timer>(
             Err(Again { nap: Some(nap), .. }) => timer.sleep(patience.nap(nap)).await,
         }
     };
-    let mut reservation = Reservation::new(source, held);
+    // Whoever drops this future has used nothing, even if what it waited for is good by then.
+    let mut reservation = Reservation::new(source, held).on_drop(OnDrop::GiveBack);
     let mut nap = first_nap(&mut reservation, jitter);
     while !nap.is_zero() {
         timer.sleep(at_most_a_day(nap)).await;
         nap = reservation.wait();
     }
-    Ok(reservation)
+    Ok(reservation.on_drop(OnDrop::Keep))
 }
 
 pub(super) fn acquire_blocking<S: Source>(
