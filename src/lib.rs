@@ -41,6 +41,7 @@
 //! | `keyed` | yes | `KeyedLimiter`, on [DashMap](https://docs.rs/dashmap) |
 //! | `async` | yes | `consume(cost).await` in any runtime, on [async-io](https://docs.rs/async-io)'s timer |
 //! | `tokio` | no | `TokioTimer` and `TokioClock` |
+//! | `stream` | no | `PaceStream` and `PaceSink`: the items of a stream, or into a sink, each when its tokens are good |
 //! | `papaya` | no | `KeyedLimiter` without locks, on [papaya](https://docs.rs/papaya): for a few keys that many threads hammer |
 //! | `coarse` | no | `CoarseClock`: Linux's coarse clock, 2 ns |
 //! | `serde` | no | [`Quota`] and [`Tokens`] as text in configuration files; saved keys |
@@ -131,5 +132,7 @@ pub use wait::OfKey;
 #[cfg(feature = "std")]
 pub use wait::{Costs, GrantedSet, Jitter, LimitSet, OfKeys, Rejected, Timer, Waiting};
 pub use wait::{Limit, Of, OnDrop, Reservation, Source};
+#[cfg(feature = "stream")]
+pub use wait::{PaceSink, PaceStream, Paced, PacedSink, PacedSinkError, Unpaid};
 #[cfg(feature = "tokio")]
 pub use wait::{TokioClock, TokioTimer};

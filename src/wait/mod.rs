@@ -17,9 +17,17 @@ mod rejected;
 mod reservation;
 #[cfg(feature = "std")]
 mod set;
+#[cfg(feature = "stream")]
+mod sink;
 mod source;
+#[cfg(feature = "stream")]
+mod stream;
 #[cfg(feature = "std")]
 mod timer;
+#[cfg(feature = "stream")]
+mod turn;
+#[cfg(feature = "stream")]
+mod unpaid;
 #[cfg(feature = "std")]
 mod waiting;
 #[cfg(feature = "std")]
@@ -37,12 +45,18 @@ pub use rejected::Rejected;
 pub use reservation::{OnDrop, Reservation};
 #[cfg(feature = "std")]
 pub use set::{Costs, GrantedSet, LimitSet, OfKeys};
+#[cfg(feature = "stream")]
+pub use sink::{PaceSink, PacedSink, PacedSinkError};
 pub use source::{Of, Source};
+#[cfg(feature = "stream")]
+pub use stream::{PaceStream, Paced};
 #[cfg(feature = "async")]
 pub use timer::AnyRuntime;
 #[cfg(feature = "std")]
 pub use timer::Timer;
 #[cfg(feature = "tokio")]
 pub use timer::{TokioClock, TokioTimer};
+#[cfg(feature = "stream")]
+pub use unpaid::Unpaid;
 #[cfg(feature = "std")]
 pub use waiting::Waiting;

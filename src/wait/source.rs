@@ -16,9 +16,9 @@ impl<S: Sealed> Source for S {}
 /// What [`Source`] hides.
 pub trait Sealed {
     /// One amount, or one for each limit.
-    type Cost: Copy;
-    type Held: Copy;
-    type Denied;
+    type Cost: Copy + Send;
+    type Held: Copy + Send;
+    type Denied: Send;
     type Granted;
 
     fn hold(&self, cost: Self::Cost, most_wait_ns: u64) -> Result<Self::Held, Again<Self::Denied>>;
