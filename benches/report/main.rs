@@ -21,6 +21,8 @@ mod page;
 mod scaling;
 mod striped;
 mod targets;
+mod waiting;
+mod waiting_targets;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
