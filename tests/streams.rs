@@ -1,5 +1,6 @@
 //! Streams and sinks that are paced, on tokio's paused clock.
 #![cfg(all(feature = "stream", feature = "tokio"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::cell::Cell;
 use std::pin::{Pin, pin};
@@ -232,6 +233,9 @@ impl Sink<u64> for Outbox {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        if self.is_stuck {
+            return Poll::Pending;
+        }
         self.flushed = self.sent.len();
         Poll::Ready(Ok(()))
     }
@@ -318,6 +322,15 @@ async fn a_stuck_sink_keeps_no_tokens_of_an_item_that_it_did_not_take() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn flushing_waits_for_the_sink_within() {
+    let limiter = bucket(Quota::per_second(1));
+    let mut sink = pin!(Outbox::default().paced_sink(limiter.wait_with(TokioTimer)));
+    sink.feed(7).await.unwrap();
+    sink.as_mut().get_pin_mut().is_stuck = true;
+    assert!(poll(|context| sink.as_mut().poll_flush(context)).is_pending());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_too_costly_for_a_sink_comes_back() {
     let limiter = bucket(Quota::per_second(4));
     let mut sink = Outbox::default().paced_sink_by(limiter.wait_with(TokioTimer), |cost| *cost);
@@ -336,4 +349,17 @@ async fn forwarding_paces_both_ends() {
     stream::iter(0..5).map(Ok).forward(sink).await.unwrap();
     assert_eq!(start.elapsed().as_millis(), 400);
     assert_eq!(outbox.sent, [0, 1, 2, 3, 4]);
+}
+
+#[cfg(feature = "async")]
+#[tokio::test]
+async fn without_a_timer_it_is_that_of_any_runtime() {
+    let limiter = Arc::new(TokenBucket::new(Quota::per_second(1_000).burst(1)).unwrap());
+    let start = std::time::Instant::now();
+    assert_eq!(stream::iter(0..11).paced(&*limiter).count().await, 11);
+    let mut sink = Outbox::default().paced_sink(Arc::clone(&limiter));
+    for item in 0..10 {
+        sink.send(item).await.unwrap();
+    }
+    assert!(start.elapsed() >= Duration::from_millis(20));
 }

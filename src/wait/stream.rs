@@ -21,6 +21,8 @@ pub trait PaceStream: Stream {
     ///
     /// `waiting` is what [`wait_with`](crate::Limiter::wait_with) returns, of any limiter; or, with the feature `async`, a
     /// limiter without keys, by reference or in an `Arc`. See [`Paced`].
+    // Nameable, so that it can be kept in a structure.
+    #[allow(clippy::type_complexity)]
     fn paced<'j, S, T>(
         self,
         waiting: impl Into<Waiting<'j, S, T>>,
