@@ -311,6 +311,8 @@ where
     /// assert_eq!(users.available("alice"), 1);
     /// # Ok::<(), flowgate::QuotaError>(())
     /// ```
+    // A limiter, a key and how they are held.
+    #[allow(clippy::type_complexity)]
     pub fn reserve<'k, Q>(
         &self,
         key: &'k Q,
@@ -333,6 +335,8 @@ where
     H: BuildHasher + Clone,
 {
     /// The waiting calls for `key`, on a timer of the caller's.
+    // A limiter, a key and how they are held.
+    #[allow(clippy::type_complexity)]
     pub fn wait_with<'k, Q: ?Sized, T>(
         &self,
         key: &'k Q,
