@@ -194,7 +194,7 @@ fn tokens(costs: Costs) -> [Tokens; 5] {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_set_decides_and_gives_back_as_its_limits_would(

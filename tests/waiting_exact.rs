@@ -16,7 +16,7 @@ use model::{Exact, nanos};
 use num_bigint::BigInt;
 use proptest::prelude::*;
 
-const CASES: u32 = 600;
+const CASES: u32 = 400;
 
 type Held<'a, A> = Reservation<Of<'static, &'a Limiter<A, ManualClock>>>;
 

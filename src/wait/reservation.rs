@@ -4,7 +4,9 @@ use core::fmt;
 use core::time::Duration;
 
 use super::limit::Sealed as _;
-use super::source::{Again, Lend, Of, Source};
+#[cfg(feature = "std")]
+use super::source::Again;
+use super::source::{Lend, Of, Source};
 use crate::answer::Granted;
 
 /// Tokens that were taken now and are good from some moment on: at once, or when the debt up to them is repaid.
@@ -109,6 +111,7 @@ impl<S: Source> Reservation<S> {
         wait_ns
     }
 
+    #[cfg(feature = "std")]
     pub(crate) fn now_ns(&self) -> u64 {
         self.source.now_ns()
     }
@@ -120,6 +123,7 @@ impl<S: Source> Reservation<S> {
     }
 
     /// Gives everything back and reserves anew.
+    #[cfg(feature = "std")]
     pub(crate) fn renew(
         &mut self,
         cost: S::Cost,
