@@ -10,9 +10,9 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use flowgate::{
-    Algorithm, Denied, FixedWindow, Gcra, Jitter, KeyedLimiter, LeakyBucket, LeakyQueue, LimitSet,
-    Limiter, ManualClock, Quota, Reservable, SlidingWindow, Timer, TokenBucket, Tokens, TokioClock,
-    TokioTimer, Waiting, WhenFull,
+    Algorithm, Denied, Fill, FixedWindow, Gcra, Jitter, KeyedLimiter, LeakyBucket, LeakyQueue,
+    LimitSet, Limiter, ManualClock, Quota, Reservable, SlidingWindow, Timer, TokenBucket, Tokens,
+    TokioClock, TokioTimer, Waiting, WhenFull,
 };
 use tokio::task::JoinSet;
 use tokio::time::{Instant, advance, sleep};
@@ -264,7 +264,7 @@ async fn a_queue_lets_one_leave_after_the_other() {
 
 #[tokio::test(start_paused = true)]
 async fn windows_are_waited_for_and_never_go_over() {
-    async fn check<A: Algorithm>(algorithm: A, most: usize) {
+    async fn check<A: Algorithm>(algorithm: A, most: u32) {
         let limiter = limiter(algorithm);
         let went = race(&limiter, &[1; 50]).await;
         for window in 0..20 {
@@ -273,11 +273,7 @@ async fn windows_are_waited_for_and_never_go_over() {
             let count = went.iter().filter(|(_, at)| inside(at)).count();
             assert!(count <= 10, "{count} in window {window} of {algorithm:?}");
         }
-        assert!(
-            went[49].1 <= u32::try_from(most).unwrap() * SECOND,
-            "{algorithm:?} took {:?}",
-            went[49].1
-        );
+        assert!(went[49].1 <= most * SECOND, "{algorithm:?} took {:?}", went[49].1);
     }
     check(FixedWindow::new(10, SECOND), 5).await;
     check(SlidingWindow::new(10, SECOND), 10).await;
@@ -347,6 +343,38 @@ async fn a_timer_that_is_late_wears_out_the_patience_by_the_clock() {
     assert!(window.wait_with(late).consume_timeout(1, 10 * SECOND).await.is_err());
     assert!((9 * SECOND..millis(11_500)).contains(&start.elapsed()), "{:?}", start.elapsed());
     greedy.abort();
+}
+
+/// A quota that is lowered makes those wait longer who wait already: who would not wait for so long is refused when
+/// that is known, and for free.
+#[tokio::test(start_paused = true)]
+async fn who_waits_with_a_timeout_is_not_held_beyond_it_by_a_lower_quota() {
+    let limiter = limiter(Quota::per_second(10));
+    limiter.drain();
+    let waits = |most: Duration| {
+        let limiter = Arc::clone(&limiter);
+        tokio::spawn(async move {
+            let start = Instant::now();
+            let waiting = limiter.wait_with(TokioTimer);
+            let went = waiting.consume_timeout(2, most).await.map(drop);
+            (went, start.elapsed())
+        })
+    };
+    let (hasty, patient) = (waits(millis(500)), waits(HOUR));
+    sleep(millis(100)).await;
+    limiter.set_quota(Quota::per_second(1).burst(10), Fill::Keep).unwrap();
+    let (refused, after) = hasty.await.unwrap();
+    assert!(matches!(refused, Err(Denied::NotYet(_))) && after <= millis(500), "{after:?}");
+    // So the other one has only its own before it: one token of two had arrived.
+    let (went, after) = patient.await.unwrap();
+    assert!(went.is_ok() && after >= millis(1_100) && after <= millis(1_105), "{after:?}");
+    let jitter = Jitter::between(HOUR, 2 * HOUR);
+    // Nor by a jitter.
+    limiter.drain();
+    let start = Instant::now();
+    let waiting = limiter.wait_with(TokioTimer).jitter(&jitter);
+    waiting.consume_timeout(1, 2 * SECOND).await.unwrap();
+    assert_eq!(start.elapsed(), 2 * SECOND);
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,14 +9,14 @@ use std::mem::forget;
 use std::time::Duration;
 
 use flowgate::{
-    Adjustable, Denied, Fill, Gcra, LeakyBucket, LeakyQueue, Limiter, ManualClock, Of, Quota,
-    Reservable, Reservation, TokenBucket, Tokens,
+    Adjustable, Denied, Fill, Gcra, LeakyBucket, LeakyQueue, Limiter, ManualClock, Of, OnDrop,
+    Quota, Reservable, Reservation, TokenBucket, Tokens,
 };
 use model::{Exact, nanos};
 use num_bigint::BigInt;
 use proptest::prelude::*;
 
-const CASES: u32 = 600;
+const CASES: u32 = 400;
 
 type Held<'a, A> = Reservation<Of<'static, &'a Limiter<A, ManualClock>>>;
 
@@ -359,12 +359,65 @@ proptest! {
         bench.compare(clock_ns)?;
     }
 
+    /// At any time, with any cost, and any patience: what is refused is refused, and what is given back is.
+    #[test]
+    fn no_time_and_no_cost_is_too_odd(
+        calls in prop::collection::vec((any_ns(), any_ns(), any_cost(), any_ns(), any_cost(), 0..6_u8), 1..30),
+    ) {
+        let quota: Quota = "0.5/3s burst 2.5".parse().unwrap();
+        odd(quota, &calls);
+        odd(Quota::per_second(1_000_000_000).burst(1_000_000_000), &calls);
+        odd(Gcra::new(quota), &calls);
+        odd(LeakyBucket::new(quota), &calls);
+        odd(LeakyQueue::new(quota), &calls);
+    }
+
     #[test]
     fn instants_are_exact_to_the_nanosecond_whatever_becomes_of_reservations(history in history()) {
         let quota = Quota::per_second(10);
         instants(Gcra::new(quota), |burst| Gcra::new(quota.burst(burst)), false, &history)?;
         instants(LeakyBucket::new(quota), |burst| LeakyBucket::new(quota.burst(burst)), false, &history)?;
         instants(LeakyQueue::new(quota), |burst| LeakyQueue::new(quota.burst(burst)), true, &history)?;
+    }
+}
+
+fn any_ns() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        Just(0),
+        Just(u64::MAX),
+        any::<u64>(),
+        0..1_u64 << 40,
+        (0..64_u32).prop_map(|bit| 1 << bit)
+    ]
+}
+
+fn any_cost() -> impl Strategy<Value = Tokens> {
+    prop_oneof![
+        1 => Just(Tokens::ZERO),
+        1 => Just(Tokens::MAX),
+        1 => any::<u64>().prop_map(Tokens::new),
+        3 => (0..3_000_u64).prop_map(|thousandths| Tokens::decimal(thousandths, 3)),
+        1 => any::<u64>().prop_map(|digits| Tokens::decimal(digits, 9)),
+    ]
+}
+
+fn odd<A: Reservable>(algorithm: A, calls: &[(u64, u64, Tokens, u64, Tokens, u8)]) {
+    let limiter = Limiter::with_clock(algorithm, ManualClock::new()).unwrap();
+    for (clock_ns, now_ns, cost, most_ns, actual, end) in calls {
+        limiter.clock().set_ns(*clock_ns);
+        let most =
+            if *most_ns == u64::MAX { Duration::MAX } else { Duration::from_nanos(*most_ns) };
+        let Ok(mut held) = limiter.reserve_at(*cost, most, *now_ns) else { continue };
+        let (wait, granted) = (held.wait(), format!("{:?}", held.granted()));
+        assert!(held.wait() <= wait && !granted.is_empty());
+        match end {
+            0 => held.cancel(),
+            1 => assert!(held.settle(*actual) <= *actual),
+            2 => assert!(held.keep().remaining() <= Tokens::MAX),
+            3 => drop(held.on_drop(OnDrop::GiveBack)),
+            4 => forget(held),
+            _ => drop(held),
+        }
     }
 }
 
@@ -475,7 +528,9 @@ fn instants<A: Reservable + Adjustable>(
                     due_ns = now_ns + (ahead_ns - turn.span_ns).max(0);
                 }
             }
-            (Op::Keep { .. }, Some(turn)) => drop(turn.held.keep()),
+            (Op::Keep { .. }, Some(turn)) => {
+                turn.held.keep();
+            }
             (Op::Forget { .. }, Some(turn)) => forget(turn.held),
             (Op::Look { .. }, Some(mut turn)) => {
                 if !turn.begun && turn.changes != changes {

@@ -35,24 +35,67 @@ impl Patience {
 
     /// For how long to sleep before trying again.
     fn nap<S: Source>(&mut self, source: &S, nap: Nap, jitter: Option<&Jitter>) -> Duration {
-        if self.left_ns != u64::MAX && self.until_ns.is_none() {
-            self.until_ns = Some(source.now_ns().saturating_add(self.left_ns));
-        }
+        self.count_from_now(|| source.now_ns());
         let spread_ns = (u128::from(nap.spread_ns).wrapping_mul(spread().into())) >> 64;
         // Below what it is a fraction of.
         let spread_ns = u64::try_from(spread_ns).unwrap_or(0);
         let nap_ns = nap.least_ns.saturating_add(spread_ns);
-        let nap = jitter
-            .map_or(Duration::ZERO, Jitter::draw)
-            .saturating_add(Duration::from_nanos(nap_ns));
-        at_most_a_day(nap.clamp(Duration::from_nanos(1), Duration::from_nanos(self.left_ns.max(1))))
+        let jitter = jitter.map_or(Duration::ZERO, Jitter::draw);
+        let nap = Duration::from_nanos(nap_ns).saturating_add(jitter).min(self.left());
+        at_most_a_day(nap.max(Duration::from_nanos(1)))
+    }
+
+    fn count_from_now(&mut self, now_ns: impl FnOnce() -> u64) {
+        if self.left_ns != u64::MAX && self.until_ns.is_none() {
+            self.until_ns = Some(now_ns().saturating_add(self.left_ns));
+        }
     }
 
     /// So much is left after a nap, however long it was: a timer may be early or late. No clock gives any back.
-    fn look_at_the_clock<S: Source>(&mut self, source: &S) {
+    fn look_at(&mut self, now_ns: impl FnOnce() -> u64) {
         if let Some(until_ns) = self.until_ns {
-            self.left_ns = self.left_ns.min(until_ns.saturating_sub(source.now_ns()));
+            self.left_ns = self.left_ns.min(until_ns.saturating_sub(now_ns()));
         }
+    }
+
+    fn left(&self) -> Duration {
+        Duration::from_nanos(self.left_ns)
+    }
+
+    /// For how long to sleep until what is reserved is good; with a draw of `jitter`, if it is not good already, as far as
+    /// the patience reaches.
+    fn first_nap<S: Source>(
+        &mut self,
+        reservation: &mut Reservation<S>,
+        jitter: Option<&Jitter>,
+    ) -> Duration {
+        let wait = reservation.wait();
+        if wait.is_zero() {
+            return wait;
+        }
+        self.count_from_now(|| reservation.now_ns());
+        match jitter {
+            Some(jitter) => wait.saturating_add(jitter.draw()).min(self.left().max(wait)),
+            None => wait,
+        }
+    }
+
+    /// For how long to sleep on. If a quota was lowered, so that this is more than the patience, everything goes back,
+    /// and it is asked for once more.
+    fn next_nap<S: Source>(
+        &mut self,
+        reservation: &mut Reservation<S>,
+        cost: S::Cost,
+    ) -> Result<Duration, S::Denied> {
+        let (told, wait) = (reservation.told(), reservation.wait());
+        if wait <= told {
+            return Ok(wait);
+        }
+        self.look_at(|| reservation.now_ns());
+        if wait > self.left() {
+            reservation.renew(cost, self.left_ns).map_err(|again| again.denied)?;
+        }
+        Ok(reservation.wait())
     }
 }
 
@@ -65,15 +108,6 @@ fn spread() -> u64 {
     }
     #[cfg(flowgate_loom)]
     Cell::new(0).load()
-}
-
-/// For how long to sleep until what is reserved is good; with a draw of `jitter`, if it is not good already.
-fn first_nap<S: Source>(reservation: &mut Reservation<S>, jitter: Option<&Jitter>) -> Duration {
-    let wait = reservation.wait();
-    match jitter {
-        Some(jitter) if !wait.is_zero() => wait.saturating_add(jitter.draw()),
-        _ => wait,
-    }
 }
 
 fn at_most_a_day(nap: Duration) -> Duration {
@@ -93,16 +127,16 @@ pub(super) async fn acquire<S: Source, T: Timer>(
             Err(Again { denied, nap: None }) => return Err(denied),
             Err(Again { nap: Some(nap), .. }) => {
                 timer.sleep(patience.nap(&source, nap, jitter)).await;
-                patience.look_at_the_clock(&source);
+                patience.look_at(|| source.now_ns());
             }
         }
     };
     // Until it is handed over nobody has used it: a future that is dropped gives it back, late as it may be.
     let mut reservation = Reservation::new(source, held).on_drop(OnDrop::GiveBack);
-    let mut nap = first_nap(&mut reservation, jitter);
+    let mut nap = patience.first_nap(&mut reservation, jitter);
     while !nap.is_zero() {
         timer.sleep(at_most_a_day(nap)).await;
-        nap = reservation.wait();
+        nap = patience.next_nap(&mut reservation, cost)?;
     }
     Ok(reservation.on_drop(OnDrop::Keep))
 }
@@ -119,15 +153,15 @@ pub(super) fn acquire_blocking<S: Source>(
             Err(Again { denied, nap: None }) => return Err(denied),
             Err(Again { nap: Some(nap), .. }) => {
                 std::thread::sleep(patience.nap(&source, nap, jitter));
-                patience.look_at_the_clock(&source);
+                patience.look_at(|| source.now_ns());
             }
         }
     };
     let mut reservation = Reservation::new(source, held);
-    let mut nap = first_nap(&mut reservation, jitter);
+    let mut nap = patience.first_nap(&mut reservation, jitter);
     while !nap.is_zero() {
         std::thread::sleep(at_most_a_day(nap));
-        nap = reservation.wait();
+        nap = patience.next_nap(&mut reservation, cost)?;
     }
     Ok(reservation)
 }

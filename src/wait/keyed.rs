@@ -324,6 +324,8 @@ where
     H: BuildHasher + Clone,
 {
     /// The waiting calls for `key`, on a timer of the caller's.
+    // A limiter, a key and how they are held.
+    #[allow(clippy::type_complexity)]
     pub fn wait_with<'k, Q: ?Sized, T>(
         &self,
         key: &'k Q,

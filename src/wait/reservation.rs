@@ -4,6 +4,8 @@ use core::fmt;
 use core::time::Duration;
 
 use super::limit::Sealed as _;
+#[cfg(feature = "std")]
+use super::source::Again;
 use super::source::{Lend, Of, Source};
 use crate::answer::Granted;
 
@@ -109,10 +111,30 @@ impl<S: Source> Reservation<S> {
         wait_ns
     }
 
-    /// Whether whoever holds it may have used it: it was seen to be good, or is by what was told last, whatever has
-    /// become of the quota since.
-    fn may_be_used(&self) -> bool {
-        self.has_begun || self.source.told_ns(&self.held) == 0
+    #[cfg(feature = "std")]
+    pub(crate) fn now_ns(&self) -> u64 {
+        self.source.now_ns()
+    }
+
+    /// How long until it is good by what was told last, whatever has become of the quota since.
+    pub(crate) fn told(&self) -> Duration {
+        let told_ns = if self.has_begun { 0 } else { self.source.told_ns(&self.held) };
+        Duration::from_nanos(told_ns)
+    }
+
+    /// Gives everything back and reserves anew.
+    #[cfg(feature = "std")]
+    pub(crate) fn renew(
+        &mut self,
+        cost: S::Cost,
+        most_wait_ns: u64,
+    ) -> Result<(), Again<S::Denied>> {
+        self.source.take_back(&self.held);
+        self.has_ended = true;
+        self.held = self.source.hold(cost, most_wait_ns)?;
+        self.has_begun = S::is_good_at_once(&self.held);
+        self.has_ended = false;
+        Ok(())
     }
 
     /// Tells whether it is good now.
@@ -155,7 +177,8 @@ impl<S: Source> Drop for Reservation<S> {
         if self.has_ended && !crate::planted::end_twice() {
             return;
         }
-        if self.on_drop == OnDrop::GiveBack || !self.may_be_used() {
+        // Whoever holds it may have used it if it was seen to be good, or is by what was told last.
+        if self.on_drop == OnDrop::GiveBack || !self.told().is_zero() {
             self.source.take_back(&self.held);
         }
     }
