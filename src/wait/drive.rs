@@ -1,10 +1,11 @@
-//! The two loops that wait: one that sleeps as a future, one that sleeps as a thread.
+//! What waits, and the two loops in which it does: one that sleeps as a future, one that sleeps as a thread.
 
+use core::future::Future;
 use core::time::Duration;
 
 use super::jitter::Jitter;
-use super::reservation::{OnDrop, Reservation};
-use super::source::{Again, Source};
+use super::reservation::Reservation;
+use super::source::{Again, Sealed, Source};
 use super::timer::Timer;
 use crate::cell::Cell;
 use crate::held::Nap;
@@ -29,7 +30,9 @@ impl Patience {
     }
 
     /// Reserves, or tells when to try again, or why not.
-    fn hold<S: Source>(&self, source: &S, cost: S::Cost) -> Result<S::Held, Again<S::Denied>> {
+    #[inline]
+    fn hold<S: Source>(&mut self, source: &S, cost: S::Cost) -> Result<S::Held, Again<S::Denied>> {
+        self.look_at_the_clock(source);
         source.hold(cost, self.left_ns)
     }
 
@@ -49,6 +52,7 @@ impl Patience {
     }
 
     /// So much is left after a nap, however long it was: a timer may be early or late. No clock gives any back.
+    #[inline]
     fn look_at_the_clock<S: Source>(&mut self, source: &S) {
         if let Some(until_ns) = self.until_ns {
             self.left_ns = self.left_ns.min(until_ns.saturating_sub(source.now_ns()));
@@ -67,67 +71,191 @@ fn spread() -> u64 {
     Cell::new(0).load()
 }
 
-/// For how long to sleep until what is reserved is good; with a draw of `jitter`, if it is not good already.
-fn first_nap<S: Source>(reservation: &mut Reservation<S>, jitter: Option<&Jitter>) -> Duration {
-    let wait = reservation.wait();
-    match jitter {
-        Some(jitter) if !wait.is_zero() => wait.saturating_add(jitter.draw()),
-        _ => wait,
-    }
-}
-
 fn at_most_a_day(nap: Duration) -> Duration {
     nap.min(Duration::from_nanos(LONGEST_SLEEP_NS))
 }
 
-pub(super) async fn acquire<S: Source, T: Timer>(
-    source: S,
-    cost: S::Cost,
-    mut patience: Patience,
-    timer: &T,
-    jitter: Option<&Jitter>,
-) -> Result<Reservation<S>, S::Denied> {
-    let held = loop {
-        match patience.hold(&source, cost) {
-            Ok(held) => break held,
-            Err(Again { denied, nap: None }) => return Err(denied),
-            Err(Again { nap: Some(nap), .. }) => {
-                timer.sleep(patience.nap(&source, nap, jitter)).await;
-                patience.look_at_the_clock(&source);
-            }
-        }
-    };
-    // Until it is handed over nobody has used it: a future that is dropped gives it back, late as it may be.
-    let mut reservation = Reservation::new(source, held).on_drop(OnDrop::GiveBack);
-    let mut nap = first_nap(&mut reservation, jitter);
-    while !nap.is_zero() {
-        timer.sleep(at_most_a_day(nap)).await;
-        nap = reservation.wait();
-    }
-    Ok(reservation.on_drop(OnDrop::Keep))
+/// Where somebody waits, and how.
+pub(super) trait Way {
+    type Source: Source;
+    type Timer;
+
+    fn source(&self) -> &Self::Source;
+    fn timer(&self) -> &Self::Timer;
+    fn jitter(&self) -> Option<&Jitter>;
 }
 
-pub(super) fn acquire_blocking<S: Source>(
-    source: S,
-    cost: S::Cost,
-    mut patience: Patience,
-    jitter: Option<&Jitter>,
-) -> Result<Reservation<S>, S::Denied> {
-    let held = loop {
-        match patience.hold(&source, cost) {
-            Ok(held) => break held,
-            Err(Again { denied, nap: None }) => return Err(denied),
-            Err(Again { nap: Some(nap), .. }) => {
-                std::thread::sleep(patience.nap(&source, nap, jitter));
-                patience.look_at_the_clock(&source);
+impl<W: Way> Way for &W {
+    type Source = W::Source;
+    type Timer = W::Timer;
+
+    fn source(&self) -> &W::Source {
+        (**self).source()
+    }
+
+    fn timer(&self) -> &W::Timer {
+        (**self).timer()
+    }
+
+    fn jitter(&self) -> Option<&Jitter> {
+        (**self).jitter()
+    }
+}
+
+type Cost<W> = <<W as Way>::Source as Sealed>::Cost;
+type HeldBy<W> = <<W as Way>::Source as Sealed>::Held;
+type DeniedBy<W> = <<W as Way>::Source as Sealed>::Denied;
+
+/// Somebody who waits. A hundred thousand may, so each holds what it needs at one time only, and once.
+///
+/// Until it is handed over nobody has used what it holds: one that is dropped gives it back, late as it may be.
+pub(super) struct Waiter<W: Way> {
+    way: W,
+    stage: Stage<Cost<W>, HeldBy<W>>,
+}
+
+enum Stage<C, H> {
+    /// Nothing is taken yet.
+    Wants(C, Patience),
+    Holds(H),
+    /// It was handed over, or denied.
+    Over,
+}
+
+enum Next<H> {
+    Sleep(Duration),
+    Take(H),
+}
+
+impl<W: Way> Waiter<W> {
+    pub(super) fn new(way: W, cost: Cost<W>, patience: Patience) -> Self {
+        Self { way, stage: Stage::Wants(cost, patience) }
+    }
+
+    #[inline(never)]
+    fn next(&mut self) -> Result<Next<HeldBy<W>>, DeniedBy<W>> {
+        let source = self.way.source();
+        let held = match &mut self.stage {
+            Stage::Wants(cost, patience) => match patience.hold(source, *cost) {
+                Ok(held) if !W::Source::is_good_at_once(&held) => {
+                    let jitter = self.way.jitter().map_or(Duration::ZERO, Jitter::draw);
+                    let nap = Duration::from_nanos(W::Source::first_wait_ns(&held));
+                    self.stage = Stage::Holds(held);
+                    return Ok(Next::Sleep(at_most_a_day(nap.saturating_add(jitter))));
+                }
+                Ok(held) => held,
+                Err(Again { denied, nap: None }) => {
+                    self.stage = Stage::Over;
+                    return Err(denied);
+                }
+                Err(Again { nap: Some(nap), .. }) => {
+                    return Ok(Next::Sleep(patience.nap(source, nap, self.way.jitter())));
+                }
+            },
+            Stage::Holds(held) => match source.wait_ns(held) {
+                0 => *held,
+                wait_ns => return Ok(Next::Sleep(at_most_a_day(Duration::from_nanos(wait_ns)))),
+            },
+            // Nobody asks on.
+            Stage::Over => return Ok(Next::Sleep(at_most_a_day(Duration::MAX))),
+        };
+        self.stage = Stage::Over;
+        Ok(Next::Take(held))
+    }
+
+    /// What can be given without waiting, and without looking at anything twice.
+    #[inline(always)]
+    fn at_once<G: Give<W::Source>>(&mut self) -> Option<G::Given> {
+        let Stage::Wants(cost, _) = &self.stage else { return None };
+        let given = G::at_once(self.way.source(), *cost)?;
+        self.stage = Stage::Over;
+        Some(given)
+    }
+
+    /// Waits, and gives what is held.
+    pub(super) fn wait<G: Give<W::Source>>(
+        mut self,
+    ) -> impl Future<Output = Result<G::Given, DeniedBy<W>>>
+    where
+        W::Timer: Timer,
+    {
+        async move {
+            if let Some(given) = self.at_once::<G>() {
+                return Ok(given);
+            }
+            loop {
+                // Nothing of this is there any more when it sleeps.
+                let nap = match self.next()? {
+                    Next::Take(held) => return Ok(G::give(self.way.source(), held)),
+                    Next::Sleep(nap) => nap,
+                };
+                self.way.timer().sleep(nap).await;
             }
         }
-    };
-    let mut reservation = Reservation::new(source, held);
-    let mut nap = first_nap(&mut reservation, jitter);
-    while !nap.is_zero() {
-        std::thread::sleep(at_most_a_day(nap));
-        nap = reservation.wait();
     }
-    Ok(reservation)
+
+    /// As [`wait`](Self::wait), blocking the thread.
+    pub(super) fn block<G: Give<W::Source>>(mut self) -> Result<G::Given, DeniedBy<W>> {
+        if let Some(given) = self.at_once::<G>() {
+            return Ok(given);
+        }
+        loop {
+            match self.next()? {
+                Next::Take(held) => return Ok(G::give(self.way.source(), held)),
+                Next::Sleep(nap) => std::thread::sleep(nap),
+            }
+        }
+    }
+}
+
+impl<W: Way> Drop for Waiter<W> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Stage::Holds(held) = &self.stage {
+            self.way.source().take_back(held);
+        }
+    }
+}
+
+/// What becomes of what was waited for.
+pub(super) trait Give<S: Source> {
+    type Given;
+
+    /// Of what is there at once.
+    fn at_once(source: &S, cost: S::Cost) -> Option<Self::Given>;
+
+    fn give(source: &S, held: S::Held) -> Self::Given;
+}
+
+/// It is kept, and told of.
+pub(super) struct Keep;
+
+impl<S: Source> Give<S> for Keep {
+    type Given = S::Granted;
+
+    #[inline(always)]
+    fn at_once(source: &S, cost: S::Cost) -> Option<S::Granted> {
+        source.take_now(cost)
+    }
+
+    fn give(source: &S, held: S::Held) -> S::Granted {
+        source.granted(&held)
+    }
+}
+
+/// It is handed over, to be kept, settled or given back.
+pub(super) struct HandOver;
+
+impl<S: Source + Clone> Give<S> for HandOver {
+    type Given = Reservation<S>;
+
+    /// What may be given back must be held.
+    #[inline(always)]
+    fn at_once(_source: &S, _cost: S::Cost) -> Option<Reservation<S>> {
+        None
+    }
+
+    fn give(source: &S, held: S::Held) -> Reservation<S> {
+        Reservation::begun(source.clone(), held)
+    }
 }

@@ -1,16 +1,18 @@
 //! Reserving and waiting, of a key's handle.
 
+#[cfg(feature = "async")]
+use core::future::Future;
 use core::time::Duration;
 
 use super::direct::nanos;
-use super::drive::{Patience, acquire_blocking};
+use super::drive::{Keep, Patience, Waiter};
 use super::limit::Sealed;
 use super::reservation::Reservation;
 use super::source::Of;
 #[cfg(feature = "async")]
 use super::timer::AnyRuntime;
 use super::waiting::Waiting;
-use crate::algorithm::{Algorithm, Reservable, Rules};
+use crate::algorithm::{Algorithm, Reservable};
 use crate::answer::Granted;
 use crate::clock::Clock;
 use crate::error::Denied;
@@ -45,12 +47,13 @@ impl<A: Algorithm, C: Clock> Handle<A, C> {
     ///
     /// As there.
     #[cfg(feature = "async")]
-    pub async fn consume(&self, cost: impl Into<Tokens>) -> Result<Granted<'_>, Denied> {
-        let cost = cost.into();
-        match self.take_now(cost) {
-            Some(granted) => Ok(granted),
-            None => self.wait_with(AnyRuntime).consume(cost).await,
-        }
+    #[inline]
+    pub fn consume(
+        &self,
+        cost: impl Into<Tokens>,
+    ) -> impl Future<Output = Result<Granted<'_>, Denied>> {
+        let way = self.wait_with(AnyRuntime);
+        Waiter::new(way, cost.into(), Patience::endless()).wait::<Keep>()
     }
 
     /// As [`consume`](Self::consume), if that takes no longer than `max_wait`.
@@ -59,16 +62,14 @@ impl<A: Algorithm, C: Clock> Handle<A, C> {
     ///
     /// As [`Limiter::consume_timeout`](crate::Limiter::consume_timeout).
     #[cfg(feature = "async")]
-    pub async fn consume_timeout(
+    #[inline]
+    pub fn consume_timeout(
         &self,
         cost: impl Into<Tokens>,
         max_wait: Duration,
-    ) -> Result<Granted<'_>, Denied> {
-        let cost = cost.into();
-        match self.take_now(cost) {
-            Some(granted) => Ok(granted),
-            None => self.wait_with(AnyRuntime).consume_timeout(cost, max_wait).await,
-        }
+    ) -> impl Future<Output = Result<Granted<'_>, Denied>> {
+        let way = self.wait_with(AnyRuntime);
+        Waiter::new(way, cost.into(), Patience::new(max_wait)).wait::<Keep>()
     }
 
     /// Waits until `cost` tokens are there, and takes them. Blocks the thread.
@@ -94,18 +95,6 @@ impl<A: Algorithm, C: Clock> Handle<A, C> {
     }
 
     fn block(&self, cost: Tokens, patience: Patience) -> Result<Granted<'_>, Denied> {
-        if let Some(granted) = self.take_now(cost) {
-            return Ok(granted);
-        }
-        Ok(acquire_blocking(Of::no_key(self), cost, patience, None)?.keep())
-    }
-
-    /// Takes what is there at once, and goes at once.
-    #[inline]
-    fn take_now(&self, cost: Tokens) -> Option<Granted<'_>> {
-        if self.bucket().terms.layout.paces() {
-            return None;
-        }
-        self.try_consume(cost).ok()
+        Waiter::new(self.wait_with(()), cost, patience).block::<Keep>()
     }
 }

@@ -73,6 +73,13 @@ impl<S: Source> Reservation<S> {
         Self { source, held, has_ended: false, has_begun, on_drop: OnDrop::Keep }
     }
 
+    /// Of what was seen to be good.
+    pub(crate) fn begun(source: S, held: S::Held) -> Self {
+        let mut reservation = Self::new(source, held);
+        reservation.has_begun = true;
+        reservation
+    }
+
     /// Says what becomes of it if it is dropped after it has begun.
     ///
     /// # Examples
