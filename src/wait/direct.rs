@@ -5,7 +5,7 @@ use core::future::Future;
 use core::time::Duration;
 
 #[cfg(feature = "std")]
-use super::drive::{Keep, Patience, Waiter};
+use super::drive::{Keep, Patience, Plain, Waiter};
 use super::limit::Sealed;
 use super::reservation::Reservation;
 use super::source::Of;
@@ -104,7 +104,7 @@ impl<A: Algorithm, C: Clock> Limiter<A, C> {
         &self,
         cost: impl Into<Tokens>,
     ) -> impl Future<Output = Result<Granted<'_>, Denied>> {
-        let way = self.wait_with(AnyRuntime);
+        let way = Plain { source: Of::no_key(self), timer: AnyRuntime };
         Waiter::new(way, cost.into(), Patience::endless()).wait::<Keep>()
     }
 
@@ -135,7 +135,7 @@ impl<A: Algorithm, C: Clock> Limiter<A, C> {
         cost: impl Into<Tokens>,
         max_wait: Duration,
     ) -> impl Future<Output = Result<Granted<'_>, Denied>> {
-        let way = self.wait_with(AnyRuntime);
+        let way = Plain { source: Of::no_key(self), timer: AnyRuntime };
         Waiter::new(way, cost.into(), Patience::new(max_wait)).wait::<Keep>()
     }
 
@@ -197,6 +197,6 @@ impl<A: Algorithm, C: Clock> Limiter<A, C> {
     }
 
     fn block(&self, cost: Tokens, patience: Patience) -> Result<Granted<'_>, Denied> {
-        Waiter::new(self.wait_with(()), cost, patience).block::<Keep>()
+        Waiter::new(Plain { source: Of::no_key(self), timer: () }, cost, patience).block::<Keep>()
     }
 }

@@ -13,20 +13,23 @@ use crate::held::Nap;
 /// Nobody sleeps for longer at a time; then it looks again.
 const LONGEST_SLEEP_NS: u64 = 24 * 3_600 * 1_000_000_000;
 
+/// A time that no clock of this crate shows.
+const NOT_KNOWN: u64 = u64::MAX;
+
 /// What is left of the time that somebody would wait.
 pub(super) struct Patience {
     left_ns: u64,
-    /// When none is left, on the clock of the source; known from the first nap on.
-    until_ns: Option<u64>,
+    /// When none is left, on the clock of the source; [`NOT_KNOWN`] until the first nap, or if it is endless.
+    until_ns: u64,
 }
 
 impl Patience {
     pub(super) fn new(most: Duration) -> Self {
-        Self { left_ns: u64::try_from(most.as_nanos()).unwrap_or(u64::MAX), until_ns: None }
+        Self { left_ns: u64::try_from(most.as_nanos()).unwrap_or(u64::MAX), until_ns: NOT_KNOWN }
     }
 
     pub(super) const fn endless() -> Self {
-        Self { left_ns: u64::MAX, until_ns: None }
+        Self { left_ns: u64::MAX, until_ns: NOT_KNOWN }
     }
 
     /// Reserves, or tells when to try again, or why not.
@@ -38,8 +41,8 @@ impl Patience {
 
     /// For how long to sleep before trying again.
     fn nap<S: Source>(&mut self, source: &S, nap: Nap, jitter: Option<&Jitter>) -> Duration {
-        if self.left_ns != u64::MAX && self.until_ns.is_none() {
-            self.until_ns = Some(source.now_ns().saturating_add(self.left_ns));
+        if self.left_ns != u64::MAX && self.until_ns == NOT_KNOWN {
+            self.until_ns = source.now_ns().saturating_add(self.left_ns);
         }
         let spread_ns = (u128::from(nap.spread_ns).wrapping_mul(spread().into())) >> 64;
         // Below what it is a fraction of.
@@ -54,8 +57,8 @@ impl Patience {
     /// So much is left after a nap, however long it was: a timer may be early or late. No clock gives any back.
     #[inline]
     fn look_at_the_clock<S: Source>(&mut self, source: &S) {
-        if let Some(until_ns) = self.until_ns {
-            self.left_ns = self.left_ns.min(until_ns.saturating_sub(source.now_ns()));
+        if self.until_ns != NOT_KNOWN {
+            self.left_ns = self.left_ns.min(self.until_ns.saturating_sub(source.now_ns()));
         }
     }
 }
@@ -99,6 +102,29 @@ impl<W: Way> Way for &W {
 
     fn jitter(&self) -> Option<&Jitter> {
         (**self).jitter()
+    }
+}
+
+/// The way of who has a timer, and no jitter.
+pub(super) struct Plain<S, T> {
+    pub(super) source: S,
+    pub(super) timer: T,
+}
+
+impl<S: Source, T> Way for Plain<S, T> {
+    type Source = S;
+    type Timer = T;
+
+    fn source(&self) -> &S {
+        &self.source
+    }
+
+    fn timer(&self) -> &T {
+        &self.timer
+    }
+
+    fn jitter(&self) -> Option<&Jitter> {
+        None
     }
 }
 

@@ -8,7 +8,7 @@ use core::time::Duration;
 use std::borrow::ToOwned;
 
 use super::direct::nanos;
-use super::drive::{Keep, Patience, Waiter};
+use super::drive::{Keep, Patience, Plain, Waiter};
 use super::limit::{OneBucket, Sealed, granted_by};
 use super::reservation::Reservation;
 use super::source::{Lend, Of};
@@ -220,7 +220,7 @@ where
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
-        let way = self.wait_with(key, AnyRuntime);
+        let way = Plain { source: Of { limiter: self, key }, timer: AnyRuntime };
         Waiter::new(way, cost.into(), Patience::endless()).wait::<Keep>()
     }
 
@@ -241,7 +241,7 @@ where
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
-        let way = self.wait_with(key, AnyRuntime);
+        let way = Plain { source: Of { limiter: self, key }, timer: AnyRuntime };
         Waiter::new(way, cost.into(), Patience::new(max_wait)).wait::<Keep>()
     }
 
@@ -285,7 +285,8 @@ where
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
-        Waiter::new(self.wait_with(key, ()), cost, patience).block::<Keep>()
+        Waiter::new(Plain { source: Of { limiter: self, key }, timer: () }, cost, patience)
+            .block::<Keep>()
     }
 }
 
