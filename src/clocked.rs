@@ -30,6 +30,16 @@ impl<'a, C: Clock, R: Rules> Clocked<'a, C, R> {
 
     /// As `try_consume`, for who does not ask why not.
     #[inline(always)]
+    pub(crate) fn granted(&self, cost: Tokens) -> Option<Granted<'a>> {
+        let terms = self.bucket.terms;
+        match self.take(terms.wanted(cost)) {
+            (Ok(Taken::Granted(left)), now_ns) => Some(Granted::new(Grant { terms, left, now_ns })),
+            _ => None,
+        }
+    }
+
+    /// As `try_consume`, for who only asks whether.
+    #[inline(always)]
     pub(crate) fn is_allowed(&self, cost: Tokens) -> bool {
         let (taken, _) = self.take(self.bucket.terms.wanted(cost));
         matches!(taken, Ok(Taken::Granted(_)))

@@ -19,8 +19,9 @@ pub struct Held {
     pub(crate) now_ns: u64,
     /// From when on it is good.
     pub(crate) good_ns: u64,
-    /// How often the quota had been changed before.
-    changes: u64,
+    /// How often the quota had been changed before, without the upper half: of as many changes as that leaves out
+    /// nobody misses all.
+    changes: u32,
     #[cfg(feature = "keyed")]
     pub(crate) place: Place,
 }
@@ -116,7 +117,7 @@ impl<R: Rules> Bucket<'_, R> {
     ) -> Result<Result<Held, Refused>, Gone> {
         let rules = &self.terms.layout;
         // Read before the word: a change of quota between the two is then seen as one that came after.
-        let changes = self.terms.changes();
+        let changes = lower_half(self.terms.changes());
         let taken = self.change(seen, now_ns, |_, plan, reading| {
             let good = match self.good(plan, reading, wanted, most_wait_ns, now_ns) {
                 Ok(good) => good,
@@ -136,7 +137,7 @@ impl<R: Rules> Bucket<'_, R> {
             now_ns,
             good_ns: now_ns.saturating_add(good.map_or(0, |good| good.nanos())),
             changes: if crate::planted::note_changes_late() {
-                self.terms.changes()
+                lower_half(self.terms.changes())
             } else {
                 changes
             },
@@ -210,7 +211,7 @@ impl<R: Rules> Bucket<'_, R> {
     /// A quota that was lowered since does not bring by then what was promised. So it is asked anew, once: it is good
     /// when the whole debt is repaid at the new rate, which is not before everybody's turn who came first.
     pub(crate) fn wait_held(&self, held: &mut Held, now_ns: u64) -> Result<u64, Gone> {
-        let changes = self.terms.changes();
+        let changes = lower_half(self.terms.changes());
         if changes != held.changes && !crate::planted::trust_an_old_promise() {
             let rules = &self.terms.layout;
             let wait_ns = self.peek(|word, plan| {
@@ -233,4 +234,9 @@ impl<R: Rules> Bucket<'_, R> {
             (self.terms.layout.take_back(plan, reading, held.left, units), ())
         })
     }
+}
+
+/// A hundred thousand may hold one, so it is kept in half a word.
+fn lower_half(changes: u64) -> u32 {
+    u32::try_from(changes & u64::from(u32::MAX)).unwrap_or(u32::MAX)
 }

@@ -68,7 +68,10 @@ pub(crate) fn memory<W: Waiters>(found: &mut Found, waiters: usize) {
     let runtime = warmed_up::<W>();
     let crowd: &'static Crowd = Box::leak(Box::new(Crowd::new(waiters)));
     let limiter: &'static W = runtime.block_on(async { &*Box::leak(Box::new(W::new(rate))) });
-    found.figure("future_bytes", size_of_wait(limiter) as f64);
+    {
+        let _inside = runtime.enter();
+        found.figure("future_bytes", mem::size_of_val(&limiter.wait()) as f64);
+    }
     let before = resident::bytes();
     runtime.spawn(async move {
         for _ in 0..waiters {
@@ -89,10 +92,6 @@ pub(crate) fn memory<W: Waiters>(found: &mut Found, waiters: usize) {
     }
     // The process is about to end; nobody need be called off.
     runtime.shutdown_background();
-}
-
-fn size_of_wait<W: Waiters>(limiter: &'static W) -> usize {
-    mem::size_of_val(&limiter.wait())
 }
 
 /// When whom had been served.
@@ -181,7 +180,7 @@ fn warmed_up<W: Waiters>() -> Runtime {
         let limiter: &'static W = Box::leak(Box::new(W::new(rate)));
         let mut wait = pin!(limiter.wait());
         // It must have been polled once to be called waiting.
-        let _: Poll<()> = wait.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let _: Poll<_> = wait.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         wait.await;
     });
     runtime

@@ -2,9 +2,10 @@
 
 use std::future::Future;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
-use flowgate::{Quota, TokenBucket, TokioTimer};
+use flowgate::{Of, Quota, TokenBucket, TokioTimer, Waiting};
 
 /// What a limiter is set to. It is empty when it is made.
 #[derive(Clone, Copy)]
@@ -24,7 +25,8 @@ pub(crate) trait Waiters: Sized + Send + Sync + 'static {
 
     fn new(rate: Rate) -> Self;
 
-    fn wait(&'static self) -> impl Future<Output = ()> + Send;
+    /// The limiter's own future, in nothing else.
+    fn wait(&'static self) -> impl Future<Output: Send> + Send;
 }
 
 /// Room in debt for all who wait.
@@ -39,18 +41,24 @@ fn flowgate(rate: Rate, max_debt: u64) -> TokenBucket {
 }
 
 /// Ours, on tokio's timer.
-pub(crate) struct OnTokio(TokenBucket);
+pub(crate) struct OnTokio(OnTimer);
+
+type OnTimer = Waiting<'static, Of<'static, Arc<TokenBucket>>, TokioTimer>;
+
+fn on_timer(limiter: TokenBucket) -> OnTimer {
+    Waiting::of(Arc::new(limiter), TokioTimer)
+}
 
 impl Waiters for OnTokio {
     const ROW: &'static str = "waiting_tokio";
     const LABEL: &'static str = "flowgate, TokioTimer";
 
     fn new(rate: Rate) -> Self {
-        Self(flowgate(rate, DEEP))
+        Self(on_timer(flowgate(rate, DEEP)))
     }
 
-    async fn wait(&'static self) {
-        self.0.wait_with(TokioTimer).consume(1).await.expect("one is below the capacity");
+    fn wait(&'static self) -> impl Future<Output: Send> + Send {
+        self.0.consume(1)
     }
 }
 
@@ -65,24 +73,24 @@ impl Waiters for OnAny {
         Self(flowgate(rate, DEEP))
     }
 
-    async fn wait(&'static self) {
-        self.0.consume(1).await.expect("one is below the capacity");
+    fn wait(&'static self) -> impl Future<Output: Send> + Send {
+        self.0.consume(1)
     }
 }
 
 /// Ours, when most of those who wait find no room in the debt.
-pub(crate) struct NoRoom(TokenBucket);
+pub(crate) struct NoRoom(OnTimer);
 
 impl Waiters for NoRoom {
     const ROW: &'static str = "waiting_no_room";
     const LABEL: &'static str = "flowgate, TokioTimer, max_debt(1,000)";
 
     fn new(rate: Rate) -> Self {
-        Self(flowgate(rate, SHALLOW))
+        Self(on_timer(flowgate(rate, SHALLOW)))
     }
 
-    async fn wait(&'static self) {
-        self.0.wait_with(TokioTimer).consume(1).await.expect("one is below the capacity");
+    fn wait(&'static self) -> impl Future<Output: Send> + Send {
+        self.0.consume(1)
     }
 }
 
@@ -106,8 +114,8 @@ impl Waiters for Governor {
         Self(governor(rate))
     }
 
-    async fn wait(&'static self) {
-        self.0.until_ready().await;
+    fn wait(&'static self) -> impl Future<Output: Send> + Send {
+        self.0.until_ready()
     }
 }
 
@@ -123,9 +131,9 @@ impl Waiters for GovernorJitter {
         Self(governor(rate))
     }
 
-    async fn wait(&'static self) {
+    fn wait(&'static self) -> impl Future<Output: Send> + Send {
         let jitter = governor::Jitter::up_to(Duration::from_millis(100));
-        self.0.until_ready_with_jitter(jitter).await;
+        self.0.until_ready_with_jitter(jitter)
     }
 }
 
@@ -160,8 +168,8 @@ impl Waiters for LeakyFair {
         Self(leaky_bucket(rate, true))
     }
 
-    async fn wait(&'static self) {
-        self.0.acquire_one().await;
+    fn wait(&'static self) -> impl Future<Output: Send> + Send {
+        self.0.acquire_one()
     }
 }
 
@@ -176,8 +184,8 @@ impl Waiters for LeakyUnfair {
         Self(leaky_bucket(rate, false))
     }
 
-    async fn wait(&'static self) {
-        self.0.acquire_one().await;
+    fn wait(&'static self) -> impl Future<Output: Send> + Send {
+        self.0.acquire_one()
     }
 }
 
@@ -196,10 +204,10 @@ impl Waiters for Sleepers {
         Self { from: tokio::time::Instant::now(), number: 1.into(), rate }
     }
 
-    async fn wait(&'static self) {
+    fn wait(&'static self) -> impl Future<Output: Send> + Send {
         let number = self.number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let moment = self.from + self.rate.period * number / self.rate.tokens;
-        tokio::time::sleep_until(moment).await;
+        tokio::time::sleep_until(moment)
     }
 }
 
@@ -214,7 +222,7 @@ impl Waiters for Passers {
         Self
     }
 
-    async fn wait(&'static self) {
-        tokio::task::yield_now().await;
+    fn wait(&'static self) -> impl Future<Output: Send> + Send {
+        tokio::task::yield_now()
     }
 }

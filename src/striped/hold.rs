@@ -14,6 +14,11 @@ impl<Q: ?Sized, C: Clock + Sync> Sealed<Q> for StripedBucket<C> {
         self.clock.now_ns()
     }
 
+    #[inline]
+    fn take_now(&self, _key: &Q, cost: Tokens) -> Option<Granted<'_>> {
+        self.try_consume(cost).ok()
+    }
+
     /// Whoever needs not wait takes as `try_consume` does. Whoever must has the stripes emptied first: so nothing lies
     /// beside a debt, and who comes later is later.
     fn hold_at(

@@ -1,9 +1,11 @@
 //! Reserving and waiting, of the limiter without keys.
 
+#[cfg(feature = "async")]
+use core::future::Future;
 use core::time::Duration;
 
 #[cfg(feature = "std")]
-use super::drive::{Patience, acquire_blocking};
+use super::drive::{Keep, Patience, Plain, Waiter};
 use super::limit::Sealed;
 use super::reservation::Reservation;
 use super::source::Of;
@@ -11,9 +13,9 @@ use super::source::Of;
 use super::timer::AnyRuntime;
 #[cfg(feature = "std")]
 use super::waiting::Waiting;
-use crate::algorithm::Reservable;
 #[cfg(feature = "std")]
-use crate::algorithm::{Algorithm, Rules};
+use crate::algorithm::Algorithm;
+use crate::algorithm::Reservable;
 #[cfg(feature = "std")]
 use crate::answer::Granted;
 use crate::clock::Clock;
@@ -97,12 +99,13 @@ impl<A: Algorithm, C: Clock> Limiter<A, C> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # }).unwrap();
     /// ```
-    pub async fn consume(&self, cost: impl Into<Tokens>) -> Result<Granted<'_>, Denied> {
-        let cost = cost.into();
-        match self.take_now(cost) {
-            Some(granted) => Ok(granted),
-            None => self.wait_with(AnyRuntime).consume(cost).await,
-        }
+    #[inline]
+    pub fn consume(
+        &self,
+        cost: impl Into<Tokens>,
+    ) -> impl Future<Output = Result<Granted<'_>, Denied>> {
+        let way = Plain { source: Of::no_key(self), timer: AnyRuntime };
+        Waiter::new(way, cost.into(), Patience::endless()).wait::<Keep>()
     }
 
     /// As [`consume`](Self::consume), if that takes no longer than `max_wait`. If it would it fails at once, and takes
@@ -126,16 +129,14 @@ impl<A: Algorithm, C: Clock> Limiter<A, C> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # }).unwrap();
     /// ```
-    pub async fn consume_timeout(
+    #[inline]
+    pub fn consume_timeout(
         &self,
         cost: impl Into<Tokens>,
         max_wait: Duration,
-    ) -> Result<Granted<'_>, Denied> {
-        let cost = cost.into();
-        match self.take_now(cost) {
-            Some(granted) => Ok(granted),
-            None => self.wait_with(AnyRuntime).consume_timeout(cost, max_wait).await,
-        }
+    ) -> impl Future<Output = Result<Granted<'_>, Denied>> {
+        let way = Plain { source: Of::no_key(self), timer: AnyRuntime };
+        Waiter::new(way, cost.into(), Patience::new(max_wait)).wait::<Keep>()
     }
 
     /// Waits for one token, and takes it.
@@ -143,8 +144,8 @@ impl<A: Algorithm, C: Clock> Limiter<A, C> {
     /// # Errors
     ///
     /// [`Denied::Never`] if the capacity is less than one.
-    pub async fn until_ready(&self) -> Result<Granted<'_>, Denied> {
-        self.consume(Tokens::ONE).await
+    pub fn until_ready(&self) -> impl Future<Output = Result<Granted<'_>, Denied>> {
+        self.consume(Tokens::ONE)
     }
 }
 
@@ -196,18 +197,6 @@ impl<A: Algorithm, C: Clock> Limiter<A, C> {
     }
 
     fn block(&self, cost: Tokens, patience: Patience) -> Result<Granted<'_>, Denied> {
-        if let Some(granted) = self.take_now(cost) {
-            return Ok(granted);
-        }
-        Ok(acquire_blocking(Of::no_key(self), cost, patience, None)?.keep())
-    }
-
-    /// Takes what is there at once, and goes at once.
-    #[inline(always)]
-    fn take_now(&self, cost: Tokens) -> Option<Granted<'_>> {
-        if self.terms.layout.paces() {
-            return None;
-        }
-        self.clocked().try_consume(cost).ok()
+        Waiter::new(Plain { source: Of::no_key(self), timer: () }, cost, patience).block::<Keep>()
     }
 }

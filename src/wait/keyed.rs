@@ -1,12 +1,14 @@
 //! Reserving and waiting, by key.
 
 use core::borrow::Borrow;
+#[cfg(feature = "async")]
+use core::future::Future;
 use core::hash::{BuildHasher, Hash};
 use core::time::Duration;
 use std::borrow::ToOwned;
 
 use super::direct::nanos;
-use super::drive::{Patience, acquire_blocking};
+use super::drive::{Keep, Patience, Plain, Waiter};
 use super::limit::{Sealed, granted_by};
 use super::reservation::Reservation;
 use super::source::{Lend, Of};
@@ -37,6 +39,13 @@ macro_rules! by_key {
         {
             fn now_ns(&self) -> u64 {
                 self.$on().limiter().clock().now_ns()
+            }
+
+            fn take_now(&self, key: &Q, cost: Tokens) -> Option<Granted<'_>> {
+                if self.$on().terms().layout.paces() {
+                    return None;
+                }
+                self.$on().try_consume(key, cost).ok()
             }
 
             fn hold_at(
@@ -111,6 +120,13 @@ where
     fn granted(&self, held: &Held) -> Granted<'a> {
         granted_by(self.terms(), held)
     }
+
+    fn take_now(&self, key: &Q, cost: Tokens) -> Option<Granted<'a>> {
+        if self.terms().layout.paces() {
+            return None;
+        }
+        self.try_consume(key, cost).ok()
+    }
 }
 
 impl<A: Algorithm, C: Clock> Lend<()> for Handle<A, C> {
@@ -122,6 +138,11 @@ impl<A: Algorithm, C: Clock> Lend<()> for Handle<A, C> {
     }
 
     fn granted(&self, _held: &Held) {}
+
+    #[inline]
+    fn take_now(&self, key: &(), cost: Tokens) -> Option<()> {
+        Sealed::take_now(self, key, cost).map(|_| ())
+    }
 }
 
 impl<'a, K, A, C, H> On<'a, K, A, C, H>
@@ -175,16 +196,18 @@ where
     ///
     /// As there.
     #[cfg(feature = "async")]
-    pub async fn consume<Q>(self, key: &Q, cost: impl Into<Tokens>) -> Result<Granted<'a>, Denied>
+    #[inline]
+    pub fn consume<Q>(
+        self,
+        key: &Q,
+        cost: impl Into<Tokens>,
+    ) -> impl Future<Output = Result<Granted<'a>, Denied>>
     where
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
-        let cost = cost.into();
-        match self.take_now(key, cost) {
-            Some(granted) => Ok(granted),
-            None => self.wait_with(key, AnyRuntime).consume(cost).await,
-        }
+        let way = Plain { source: Of { limiter: self, key }, timer: AnyRuntime };
+        Waiter::new(way, cost.into(), Patience::endless()).wait::<Keep>()
     }
 
     /// See [`KeyedLimiter::consume_timeout`].
@@ -193,21 +216,19 @@ where
     ///
     /// As there.
     #[cfg(feature = "async")]
-    pub async fn consume_timeout<Q>(
+    #[inline]
+    pub fn consume_timeout<Q>(
         self,
         key: &Q,
         cost: impl Into<Tokens>,
         max_wait: Duration,
-    ) -> Result<Granted<'a>, Denied>
+    ) -> impl Future<Output = Result<Granted<'a>, Denied>>
     where
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
-        let cost = cost.into();
-        match self.take_now(key, cost) {
-            Some(granted) => Ok(granted),
-            None => self.wait_with(key, AnyRuntime).consume_timeout(cost, max_wait).await,
-        }
+        let way = Plain { source: Of { limiter: self, key }, timer: AnyRuntime };
+        Waiter::new(way, cost.into(), Patience::new(max_wait)).wait::<Keep>()
     }
 
     /// See [`KeyedLimiter::consume_blocking`].
@@ -250,23 +271,8 @@ where
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
-        if let Some(granted) = self.take_now(key, cost) {
-            return Ok(granted);
-        }
-        Ok(acquire_blocking(Of { limiter: self, key }, cost, patience, None)?.keep())
-    }
-
-    /// Takes what is there at once, and goes at once.
-    #[inline]
-    fn take_now<Q>(self, key: &Q, cost: Tokens) -> Option<Granted<'a>>
-    where
-        K: Borrow<Q>,
-        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
-    {
-        if self.terms().layout.paces() {
-            return None;
-        }
-        self.try_consume(key, cost).ok()
+        Waiter::new(Plain { source: Of { limiter: self, key }, timer: () }, cost, patience)
+            .block::<Keep>()
     }
 }
 
@@ -359,12 +365,17 @@ where
     /// # Ok::<(), flowgate::QuotaError>(())
     /// ```
     #[cfg(feature = "async")]
-    pub async fn consume<Q>(&self, key: &Q, cost: impl Into<Tokens>) -> Result<Granted<'_>, Denied>
+    #[inline]
+    pub fn consume<Q>(
+        &self,
+        key: &Q,
+        cost: impl Into<Tokens>,
+    ) -> impl Future<Output = Result<Granted<'_>, Denied>>
     where
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
-        self.own().consume(key, cost).await
+        self.own().consume(key, cost)
     }
 
     /// As [`consume`](Self::consume), if that takes no longer than `max_wait`. If it would it fails at once, and takes
@@ -374,17 +385,18 @@ where
     ///
     /// As `consume`, and [`Denied::NotYet`] if it would take longer.
     #[cfg(feature = "async")]
-    pub async fn consume_timeout<Q>(
+    #[inline]
+    pub fn consume_timeout<Q>(
         &self,
         key: &Q,
         cost: impl Into<Tokens>,
         max_wait: Duration,
-    ) -> Result<Granted<'_>, Denied>
+    ) -> impl Future<Output = Result<Granted<'_>, Denied>>
     where
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
-        self.own().consume_timeout(key, cost, max_wait).await
+        self.own().consume_timeout(key, cost, max_wait)
     }
 
     /// [`consume`](Self::consume), blocking the thread. See

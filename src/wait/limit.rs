@@ -4,6 +4,7 @@ use crate::algorithm::{Algorithm, Rules};
 use crate::answer::Granted;
 use crate::bucket::{Bucket, Gone, Grant};
 use crate::clock::Clock;
+use crate::clocked::Clocked;
 use crate::error::{Denied, Never};
 use crate::held::{Held, Refused};
 use crate::limiter::Limiter;
@@ -21,6 +22,9 @@ impl<Q: ?Sized, L: Sealed<Q> + ?Sized> Limit<Q> for L {}
 /// What [`Limit`] hides.
 pub trait Sealed<Q: ?Sized> {
     fn now_ns(&self) -> u64;
+
+    /// Takes what is there at once, and goes at once.
+    fn take_now(&self, key: &Q, cost: Tokens) -> Option<Granted<'_>>;
 
     /// Takes what will be there within `most_wait_ns`.
     fn hold_at(
@@ -99,10 +103,12 @@ impl<A: Algorithm, C: Clock> OneBucket for Limiter<A, C> {
     type Rules = A::Rules;
     type Clock = C;
 
+    #[inline]
     fn bucket(&self) -> Bucket<'_, A::Rules> {
         self.bucket()
     }
 
+    #[inline]
     fn clock(&self) -> &C {
         &self.clock
     }
@@ -125,6 +131,15 @@ impl<B: OneBucket> OneBucket for std::sync::Arc<B> {
 impl<Q: ?Sized, B: OneBucket> Sealed<Q> for B {
     fn now_ns(&self) -> u64 {
         self.clock().now_ns()
+    }
+
+    #[inline(always)]
+    fn take_now(&self, _key: &Q, cost: Tokens) -> Option<Granted<'_>> {
+        let bucket = self.bucket();
+        if bucket.terms.layout.paces() {
+            return None;
+        }
+        Clocked { bucket, clock: self.clock() }.granted(cost)
     }
 
     fn hold_at(

@@ -5,7 +5,6 @@ use core::time::Duration;
 
 use super::limit::Sealed as _;
 #[cfg(feature = "std")]
-use super::source::Again;
 use super::source::{Lend, Of, Source};
 use crate::answer::Granted;
 
@@ -75,6 +74,13 @@ impl<S: Source> Reservation<S> {
         Self { source, held, has_ended: false, has_begun, on_drop: OnDrop::Keep }
     }
 
+    /// Of what was seen to be good.
+    pub(crate) fn begun(source: S, held: S::Held) -> Self {
+        let mut reservation = Self::new(source, held);
+        reservation.has_begun = true;
+        reservation
+    }
+
     /// Says what becomes of it if it is dropped after it has begun.
     ///
     /// # Examples
@@ -112,29 +118,10 @@ impl<S: Source> Reservation<S> {
     }
 
     #[cfg(feature = "std")]
-    pub(crate) fn now_ns(&self) -> u64 {
-        self.source.now_ns()
-    }
-
     /// How long until it is good by what was told last, whatever has become of the quota since.
     pub(crate) fn told(&self) -> Duration {
         let told_ns = if self.has_begun { 0 } else { self.source.told_ns(&self.held) };
         Duration::from_nanos(told_ns)
-    }
-
-    /// Gives everything back and reserves anew.
-    #[cfg(feature = "std")]
-    pub(crate) fn renew(
-        &mut self,
-        cost: S::Cost,
-        most_wait_ns: u64,
-    ) -> Result<(), Again<S::Denied>> {
-        self.source.take_back(&self.held);
-        self.has_ended = true;
-        self.held = self.source.hold(cost, most_wait_ns)?;
-        self.has_begun = S::is_good_at_once(&self.held);
-        self.has_ended = false;
-        Ok(())
     }
 
     /// Tells whether it is good now.

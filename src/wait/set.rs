@@ -479,6 +479,14 @@ impl<Q: ?Sized + ToOwned, const N: usize> Sealed for OfKeys<Q, N> {
         all.iter().all(Held::is_good_at_once)
     }
 
+    fn cost_of(&self, all: &[Held; N]) -> Costs<N> {
+        Costs(self.set.each(|at, limit| limit.tokens(all[at].units)))
+    }
+
+    fn first_wait_ns(all: &[Held; N]) -> u64 {
+        all.iter().map(|held| held.told_ns(held.now_ns)).max().unwrap_or(0)
+    }
+
     fn told_ns(&self, all: &[Held; N]) -> u64 {
         let waits = self.set.each(|at, limit| all[at].told_ns(limit.now_ns()));
         waits.into_iter().max().unwrap_or(0)

@@ -21,6 +21,12 @@ pub trait Sealed {
     type Denied: Send;
     type Granted;
 
+    /// Takes what is there at once, and goes at once, where that is less work than to hold it.
+    #[inline(always)]
+    fn take_now(&self, _cost: Self::Cost) -> Option<Self::Granted> {
+        None
+    }
+
     fn hold(&self, cost: Self::Cost, most_wait_ns: u64) -> Result<Self::Held, Again<Self::Denied>>;
 
     /// A time to measure patience by.
@@ -28,6 +34,12 @@ pub trait Sealed {
 
     /// Whether what is held was good when it was taken.
     fn is_good_at_once(held: &Self::Held) -> bool;
+
+    /// What was taken.
+    fn cost_of(&self, held: &Self::Held) -> Self::Cost;
+
+    /// How long it was not good when it was taken.
+    fn first_wait_ns(held: &Self::Held) -> u64;
 
     /// How long what is held is not good yet.
     fn wait_ns(&self, held: &mut Self::Held) -> u64;
@@ -60,6 +72,8 @@ pub trait Lend<Q: ?Sized> {
     fn limit(&self) -> &Self::Limit;
 
     fn granted(&self, held: &Held) -> Self::Granted;
+
+    fn take_now(&self, key: &Q, cost: Tokens) -> Option<Self::Granted>;
 }
 
 impl<'a, Q: ?Sized, L: Limit<Q> + ?Sized> Lend<Q> for &'a L {
@@ -73,6 +87,11 @@ impl<'a, Q: ?Sized, L: Limit<Q> + ?Sized> Lend<Q> for &'a L {
     fn granted(&self, held: &Held) -> Granted<'a> {
         (**self).granted(held)
     }
+
+    #[inline(always)]
+    fn take_now(&self, key: &Q, cost: Tokens) -> Option<Granted<'a>> {
+        (**self).take_now(key, cost)
+    }
 }
 
 #[cfg(feature = "std")]
@@ -85,6 +104,11 @@ impl<Q: ?Sized, L: Limit<Q> + ?Sized> Lend<Q> for std::sync::Arc<L> {
     }
 
     fn granted(&self, _held: &Held) {}
+
+    #[inline(always)]
+    fn take_now(&self, key: &Q, cost: Tokens) -> Option<()> {
+        (**self).take_now(key, cost).map(|_| ())
+    }
 }
 
 /// The bucket of a key, or of a limiter without keys. The limiter is held by reference or in an `Arc`.
@@ -114,6 +138,12 @@ impl<P: Lend<Q>, Q: ?Sized> Sealed for Of<'_, P, Q> {
     type Denied = Denied;
     type Granted = P::Granted;
 
+    #[inline(always)]
+    fn take_now(&self, cost: Tokens) -> Option<P::Granted> {
+        self.limiter.take_now(self.key, cost)
+    }
+
+    #[inline]
     fn hold(&self, cost: Tokens, most_wait_ns: u64) -> Result<Held, Again<Denied>> {
         let held = self.limiter.limit().hold(self.key, cost, most_wait_ns);
         held.map_err(|Refused { denied, nap }| Again { denied, nap })
@@ -123,8 +153,18 @@ impl<P: Lend<Q>, Q: ?Sized> Sealed for Of<'_, P, Q> {
         self.limiter.limit().now_ns()
     }
 
+    #[inline]
     fn is_good_at_once(held: &Held) -> bool {
         held.is_good_at_once()
+    }
+
+    fn cost_of(&self, held: &Held) -> Tokens {
+        self.limiter.limit().tokens(held.units)
+    }
+
+    #[inline]
+    fn first_wait_ns(held: &Held) -> u64 {
+        held.told_ns(held.now_ns)
     }
 
     fn told_ns(&self, held: &Held) -> u64 {

@@ -1,6 +1,10 @@
 //! What sleeps.
 
 use core::future::Future;
+#[cfg(feature = "async")]
+use core::pin::Pin;
+#[cfg(feature = "async")]
+use core::task::{Context, Poll};
 use core::time::Duration;
 
 #[cfg(feature = "tokio")]
@@ -66,9 +70,20 @@ pub struct AnyRuntime;
 #[cfg(feature = "async")]
 impl Timer for AnyRuntime {
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send {
-        let timer = async_io::Timer::after(duration);
-        async move {
-            timer.await;
-        }
+        // An `async` block would hold the timer twice: what it captures, and what it awaits.
+        AnySleep(async_io::Timer::after(duration))
+    }
+}
+
+/// A timer of async-io, for who does not ask when it fired.
+#[cfg(feature = "async")]
+struct AnySleep(async_io::Timer);
+
+#[cfg(feature = "async")]
+impl Future for AnySleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(context).map(|_| ())
     }
 }

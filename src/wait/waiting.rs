@@ -1,9 +1,10 @@
 //! Waiting with a timer and a jitter of one's own.
 
 use core::fmt;
+use core::future::Future;
 use core::time::Duration;
 
-use super::drive::{Patience, acquire, acquire_blocking};
+use super::drive::{HandOver, Keep, Patience, Waiter, Way};
 use super::jitter::Jitter;
 use super::reservation::Reservation;
 use super::source::{Lend, Of, Source};
@@ -73,8 +74,11 @@ impl<'j, S: Source + Clone, T: Timer> Waiting<'j, S, T> {
     /// # Errors
     ///
     /// If it never will be there.
-    pub async fn acquire(&self, cost: impl Into<S::Cost>) -> Result<Reservation<S>, S::Denied> {
-        self.acquire_within(cost.into(), Patience::endless()).await
+    pub fn acquire(
+        &self,
+        cost: impl Into<S::Cost>,
+    ) -> impl Future<Output = Result<Reservation<S>, S::Denied>> {
+        Waiter::new(self, cost.into(), Patience::endless()).wait::<HandOver>()
     }
 
     /// As [`acquire`](Self::acquire), if that takes no longer than `max_wait`. If it would it fails at once, and
@@ -83,12 +87,12 @@ impl<'j, S: Source + Clone, T: Timer> Waiting<'j, S, T> {
     /// # Errors
     ///
     /// If it would take longer, or never will be there.
-    pub async fn acquire_timeout(
+    pub fn acquire_timeout(
         &self,
         cost: impl Into<S::Cost>,
         max_wait: Duration,
-    ) -> Result<Reservation<S>, S::Denied> {
-        self.acquire_within(cost.into(), Patience::new(max_wait)).await
+    ) -> impl Future<Output = Result<Reservation<S>, S::Denied>> {
+        Waiter::new(self, cost.into(), Patience::new(max_wait)).wait::<HandOver>()
     }
 
     /// [`acquire`](Self::acquire), to be kept whole.
@@ -96,8 +100,12 @@ impl<'j, S: Source + Clone, T: Timer> Waiting<'j, S, T> {
     /// # Errors
     ///
     /// As there.
-    pub async fn consume(&self, cost: impl Into<S::Cost>) -> Result<S::Granted, S::Denied> {
-        Ok(self.acquire(cost).await?.keep())
+    #[inline]
+    pub fn consume(
+        &self,
+        cost: impl Into<S::Cost>,
+    ) -> impl Future<Output = Result<S::Granted, S::Denied>> {
+        Waiter::new(self, cost.into(), Patience::endless()).wait::<Keep>()
     }
 
     /// [`acquire_timeout`](Self::acquire_timeout), to be kept whole.
@@ -105,12 +113,13 @@ impl<'j, S: Source + Clone, T: Timer> Waiting<'j, S, T> {
     /// # Errors
     ///
     /// As there.
-    pub async fn consume_timeout(
+    #[inline]
+    pub fn consume_timeout(
         &self,
         cost: impl Into<S::Cost>,
         max_wait: Duration,
-    ) -> Result<S::Granted, S::Denied> {
-        Ok(self.acquire_timeout(cost, max_wait).await?.keep())
+    ) -> impl Future<Output = Result<S::Granted, S::Denied>> {
+        Waiter::new(self, cost.into(), Patience::new(max_wait)).wait::<Keep>()
     }
 
     /// What is there at once, if it is.
@@ -118,14 +127,6 @@ impl<'j, S: Source + Clone, T: Timer> Waiting<'j, S, T> {
     pub(super) fn acquire_at_once(&self, cost: S::Cost) -> Option<Reservation<S>> {
         let held = self.source.hold(cost, 0).ok()?;
         Some(Reservation::new(self.source.clone(), held))
-    }
-
-    async fn acquire_within(
-        &self,
-        cost: S::Cost,
-        patience: Patience,
-    ) -> Result<Reservation<S>, S::Denied> {
-        acquire(self.source.clone(), cost, patience, &self.timer, self.jitter).await
     }
 }
 
@@ -136,7 +137,7 @@ impl<S: Source + Clone, T> Waiting<'_, S, T> {
     ///
     /// As there.
     pub fn acquire_blocking(&self, cost: impl Into<S::Cost>) -> Result<Reservation<S>, S::Denied> {
-        acquire_blocking(self.source.clone(), cost.into(), Patience::endless(), self.jitter)
+        Waiter::new(self, cost.into(), Patience::endless()).block::<HandOver>()
     }
 
     /// [`acquire_timeout`](Self::acquire_timeout), blocking the thread.
@@ -149,7 +150,24 @@ impl<S: Source + Clone, T> Waiting<'_, S, T> {
         cost: impl Into<S::Cost>,
         max_wait: Duration,
     ) -> Result<Reservation<S>, S::Denied> {
-        acquire_blocking(self.source.clone(), cost.into(), Patience::new(max_wait), self.jitter)
+        Waiter::new(self, cost.into(), Patience::new(max_wait)).block::<HandOver>()
+    }
+}
+
+impl<S: Source, T> Way for Waiting<'_, S, T> {
+    type Source = S;
+    type Timer = T;
+
+    fn source(&self) -> &S {
+        &self.source
+    }
+
+    fn timer(&self) -> &T {
+        &self.timer
+    }
+
+    fn jitter(&self) -> Option<&Jitter> {
+        self.jitter
     }
 }
 

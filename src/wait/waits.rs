@@ -1,13 +1,26 @@
 //! The waiting calls of what is like a direct limiter, but has no word of its own: a key's handle, a striped bucket.
 
+#[cfg(feature = "async")]
+use core::future::Future;
+use core::time::Duration;
+
+use super::direct::nanos;
+use super::drive::{Keep, Patience, Plain, Waiter};
+use super::limit::Sealed;
+use super::reservation::Reservation;
+use super::source::Of;
+#[cfg(feature = "async")]
+use super::timer::AnyRuntime;
+use super::waiting::Waiting;
 use crate::answer::Granted;
 use crate::clock::Clock;
+use crate::error::Denied;
 use crate::striped::StripedBucket;
 use crate::tokens::Tokens;
 #[cfg(feature = "keyed")]
 use {
     super::limit::OneBucket,
-    crate::algorithm::{Algorithm, Reservable, Rules},
+    crate::algorithm::{Algorithm, Reservable},
     crate::bucket::Bucket,
     crate::keyed::Handle,
 };
@@ -39,15 +52,15 @@ macro_rules! waits {
             pub fn reserve(
                 &self,
                 cost: impl Into<Tokens>,
-                max_wait: core::time::Duration,
+                max_wait: Duration,
             ) -> Result<
-                crate::wait::Reservation<crate::wait::Of<'static, &Self>>,
-                crate::error::Denied,
+                Reservation<Of<'static, &Self>>,
+                Denied,
             > {
-                let max_wait_ns = super::direct::nanos(max_wait);
-                match super::limit::Sealed::<()>::hold(self, &(), cost.into(), max_wait_ns) {
+                let max_wait_ns = nanos(max_wait);
+                match Sealed::<()>::hold(self, &(), cost.into(), max_wait_ns) {
                     Ok(held) => {
-                        Ok(crate::wait::Reservation::new(crate::wait::Of::no_key(self), held))
+                        Ok(Reservation::new(Of::no_key(self), held))
                     }
                     Err(refused) => Err(refused.denied),
                 }
@@ -59,8 +72,8 @@ macro_rules! waits {
             pub fn wait_with<T>(
                 &self,
                 timer: T,
-            ) -> crate::wait::Waiting<'static, crate::wait::Of<'static, &Self>, T> {
-                crate::wait::Waiting::of(self, timer)
+            ) -> Waiting<'static, Of<'static, &Self>, T> {
+                Waiting::of(self, timer)
             }
 
             /// Waits until `cost` tokens are there, and takes them. See
@@ -70,15 +83,13 @@ macro_rules! waits {
             ///
             /// As there.
             #[cfg(feature = "async")]
-            pub async fn consume(
+            #[inline]
+            pub fn consume(
                 &self,
                 cost: impl Into<Tokens>,
-            ) -> Result<Granted<'_>, crate::error::Denied> {
-                let cost = cost.into();
-                match self.take_now(cost) {
-                    Some(granted) => Ok(granted),
-                    None => self.wait_with(super::timer::AnyRuntime).consume(cost).await,
-                }
+            ) -> impl Future<Output = Result<Granted<'_>, Denied>> {
+                let way = Plain { source: Of::no_key(self), timer: AnyRuntime };
+                Waiter::new(way, cost.into(), Patience::endless()).wait::<Keep>()
             }
 
             /// As [`consume`](Self::consume), if that takes no longer than `max_wait`.
@@ -87,19 +98,14 @@ macro_rules! waits {
             ///
             /// As [`Limiter::consume_timeout`](crate::Limiter::consume_timeout).
             #[cfg(feature = "async")]
-            pub async fn consume_timeout(
+            #[inline]
+            pub fn consume_timeout(
                 &self,
                 cost: impl Into<Tokens>,
-                max_wait: core::time::Duration,
-            ) -> Result<Granted<'_>, crate::error::Denied> {
-                let cost = cost.into();
-                match self.take_now(cost) {
-                    Some(granted) => Ok(granted),
-                    None => {
-                        let waiting = self.wait_with(super::timer::AnyRuntime);
-                        waiting.consume_timeout(cost, max_wait).await
-                    }
-                }
+                max_wait: Duration,
+            ) -> impl Future<Output = Result<Granted<'_>, Denied>> {
+                let way = Plain { source: Of::no_key(self), timer: AnyRuntime };
+                Waiter::new(way, cost.into(), Patience::new(max_wait)).wait::<Keep>()
             }
 
             /// Waits until `cost` tokens are there, and takes them. Blocks the thread.
@@ -110,8 +116,8 @@ macro_rules! waits {
             pub fn consume_blocking(
                 &self,
                 cost: impl Into<Tokens>,
-            ) -> Result<Granted<'_>, crate::error::Denied> {
-                self.block(cost.into(), super::drive::Patience::endless())
+            ) -> Result<Granted<'_>, Denied> {
+                self.block(cost.into(), Patience::endless())
             }
 
             /// As [`consume_blocking`](Self::consume_blocking), if that takes no longer than `max_wait`.
@@ -122,21 +128,14 @@ macro_rules! waits {
             pub fn consume_blocking_timeout(
                 &self,
                 cost: impl Into<Tokens>,
-                max_wait: core::time::Duration,
-            ) -> Result<Granted<'_>, crate::error::Denied> {
-                self.block(cost.into(), super::drive::Patience::new(max_wait))
+                max_wait: Duration,
+            ) -> Result<Granted<'_>, Denied> {
+                self.block(cost.into(), Patience::new(max_wait))
             }
 
-            fn block(
-                &self,
-                cost: Tokens,
-                patience: super::drive::Patience,
-            ) -> Result<Granted<'_>, crate::error::Denied> {
-                if let Some(granted) = self.take_now(cost) {
-                    return Ok(granted);
-                }
-                let source = crate::wait::Of::no_key(self);
-                Ok(super::drive::acquire_blocking(source, cost, patience, None)?.keep())
+            fn block(&self, cost: Tokens, patience: Patience) -> Result<Granted<'_>, Denied> {
+                let way = Plain { source: Of::no_key(self), timer: () };
+                Waiter::new(way, cost, patience).block::<Keep>()
             }
         }
     )+};
@@ -145,23 +144,3 @@ macro_rules! waits {
 #[cfg(feature = "keyed")]
 waits! { Handle<A, C>; [A: Algorithm, C: Clock]; reserves [A: Reservable, C: Clock] }
 waits! { StripedBucket<C>; [C: Clock + Sync]; reserves [C: Clock + Sync] }
-
-#[cfg(feature = "keyed")]
-impl<A: Algorithm, C: Clock> Handle<A, C> {
-    /// Takes what is there at once, and goes at once.
-    #[inline]
-    fn take_now(&self, cost: Tokens) -> Option<Granted<'_>> {
-        if self.bucket().terms.layout.paces() {
-            return None;
-        }
-        self.try_consume(cost).ok()
-    }
-}
-
-impl<C: Clock + Sync> StripedBucket<C> {
-    /// Takes what is there at once.
-    #[inline]
-    fn take_now(&self, cost: Tokens) -> Option<Granted<'_>> {
-        self.try_consume(cost).ok()
-    }
-}
