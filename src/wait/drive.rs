@@ -229,6 +229,8 @@ impl<W: Way> Waiter<W> {
     }
 
     /// Waits, and gives what is held.
+    // An `async fn` would hold its argument twice.
+    #[allow(clippy::manual_async_fn)]
     pub(super) fn wait<G: Give<W::Source>>(
         mut self,
     ) -> impl Future<Output = Result<G::Given, DeniedBy<W>>>

@@ -4,7 +4,6 @@ use core::fmt;
 use core::time::Duration;
 
 use super::limit::Sealed as _;
-#[cfg(feature = "std")]
 use super::source::{Lend, Of, Source};
 use crate::answer::Granted;
 
@@ -75,6 +74,7 @@ impl<S: Source> Reservation<S> {
     }
 
     /// Of what was seen to be good.
+    #[cfg(feature = "std")]
     pub(crate) fn begun(source: S, held: S::Held) -> Self {
         let mut reservation = Self::new(source, held);
         reservation.has_begun = true;
@@ -108,7 +108,7 @@ impl<S: Source> Reservation<S> {
         Duration::from_nanos(self.wait_ns())
     }
 
-    pub(crate) fn wait_ns(&mut self) -> u64 {
+    fn wait_ns(&mut self) -> u64 {
         if self.has_begun {
             return 0;
         }
@@ -117,11 +117,9 @@ impl<S: Source> Reservation<S> {
         wait_ns
     }
 
-    #[cfg(feature = "std")]
-    /// How long until it is good by what was told last, whatever has become of the quota since.
-    pub(crate) fn told(&self) -> Duration {
-        let told_ns = if self.has_begun { 0 } else { self.source.told_ns(&self.held) };
-        Duration::from_nanos(told_ns)
+    /// Whether it is good by what was told last, whatever has become of the quota since.
+    fn has_begun_as_told(&self) -> bool {
+        self.has_begun || self.source.told_ns(&self.held) == 0
     }
 
     /// Tells whether it is good now.
@@ -165,7 +163,7 @@ impl<S: Source> Drop for Reservation<S> {
             return;
         }
         // Whoever holds it may have used it if it was seen to be good, or is by what was told last.
-        if self.on_drop == OnDrop::GiveBack || !self.told().is_zero() {
+        if self.on_drop == OnDrop::GiveBack || !self.has_begun_as_told() {
             self.source.take_back(&self.held);
         }
     }
