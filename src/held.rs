@@ -122,7 +122,8 @@ impl<R: Rules> Bucket<'_, R> {
             let good = match self.good(plan, reading, wanted, most_wait_ns, now_ns) {
                 Ok(good) => good,
                 Err(refused) => {
-                    let takes = crate::planted::refuse_and_take() && refused.nap.is_some();
+                    let takes = crate::planted::refuse_and_take()
+                        && matches!(refused.denied, Denied::NotYet(_));
                     let stored = takes.then(|| rules.take(plan, reading, wanted));
                     return (stored, Err(refused));
                 }
