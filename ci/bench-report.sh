@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Runs the benchmarks several times over, and makes docs/performance.md and its charts of the results.
-# BENCHES="direct" runs that one anew, and takes what is left of the last runs of the others: "algorithms", "keyed".
-# Takes 30 minutes, five of them for `direct` and five for `algorithms`. For trying it out: BENCH_ROUNDS=1 BENCH_MOST_KEYS=100000.
+# BENCHES="direct" runs that one anew, and takes what is left of the last runs of the others: "striped", "algorithms",
+# "keyed", "waiting". Takes 38 minutes, five of them for `direct`, three for `striped`, five for `algorithms` and five for
+# `waiting`. For trying it out: BENCH_ROUNDS=1 BENCH_MOST_KEYS=100000.
 source "$(dirname "$0")/preamble.sh"
 
 readonly rounds=${BENCH_ROUNDS:-5}
-readonly all_benches=(direct algorithms keyed)
+readonly all_benches=(direct striped algorithms keyed waiting)
 read -ra benches <<<"${BENCHES:-${all_benches[*]}}"
 readonly results=$target_dir/bench-report
 
@@ -18,8 +19,8 @@ busy=$(cut -d' ' -f1 /proc/loadavg 2>/dev/null || echo 0)
 awk -v busy="$busy" 'BEGIN { exit !(busy > 0.5) }' &&
     warns "the machine is busy (load $busy): the numbers will be worth little"
 
-# The crate as it is by default, with what a benchmark needs beyond that: all clocks, or the other store.
-declare -A features=([direct]=coarse [algorithms]=tsc [keyed]=papaya)
+# The crate as it is by default, with what a benchmark needs beyond that: all clocks, the other store, or a timer.
+declare -A features=([direct]=coarse [striped]=tsc [algorithms]=tsc [keyed]=papaya [waiting]=tokio)
 
 # Builds a benchmark, and keeps the program: whatever happens to the source meanwhile, all rounds are of one and
 # the same.
@@ -29,9 +30,9 @@ build() {
     built=$(cargo bench --locked --quiet --features "${features[$bench]}" --no-run --bench "$bench" \
         --message-format json | grep -o '"executable":"[^"]*"' | cut -d'"' -f4)
     cp "$built" "$results/$bench/program"
-    if [[ $bench == keyed ]]; then
-        cargo build --locked --release --features "${features[$bench]}" --example keyed_report
-        cp "$target_dir/release/examples/keyed_report" "$results/$bench/report-program"
+    if [[ $bench == keyed || $bench == waiting ]]; then
+        cargo build --locked --release --features "${features[$bench]}" --example "${bench}_report"
+        cp "$target_dir/release/examples/${bench}_report" "$results/$bench/report-program"
     fi
 }
 
@@ -44,6 +45,9 @@ measure() {
     if [[ $bench == keyed ]]; then
         [[ -z ${BENCH_MOST_KEYS:-} ]] || size=--quick
         KEYED_REPORT_DIR=$folder "$results/$bench/report-program" "$size"
+    fi
+    if [[ $bench == waiting ]]; then
+        BENCH_ROUND=$round WAITING_REPORT_DIR=$folder "$results/$bench/report-program"
     fi
 }
 

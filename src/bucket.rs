@@ -65,7 +65,7 @@ impl<R: Rules> Bucket<'_, R> {
 
     /// The word and the plan it is to be read by.
     #[inline]
-    fn look(&self) -> (u64, R::Plan) {
+    pub(crate) fn look(&self) -> (u64, R::Plan) {
         loop {
             let word = self.word.load_to_read();
             if let Some(plan) = self.terms.plan_for(word) {

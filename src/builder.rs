@@ -51,7 +51,8 @@ impl Builder {
         self
     }
 
-    /// Bounds the debt that [`charge`](TokenBucket::charge) can run up. By default as much as the
+    /// Bounds the debt that [`charge`](TokenBucket::charge) can run up, and so how much can be
+    /// [reserved](TokenBucket::reserve) ahead: who waits beyond it has no place in the order. By default as much as the
     /// largest capacity, or what is repaid in 2.2 years if that is less.
     #[must_use]
     pub fn max_debt(mut self, tokens: impl Into<Tokens>) -> Self {

@@ -21,20 +21,20 @@ pub struct Held {
     pub(crate) good_ns: u64,
     /// How often the quota had been changed before.
     changes: u64,
+    #[cfg(feature = "keyed")]
     pub(crate) place: Place,
 }
 
 /// Where it was taken from.
+#[cfg(feature = "keyed")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Place {
     /// The bucket of the limiter, or of the key.
     #[default]
     Own,
     /// A bucket that keys share.
-    #[cfg(feature = "keyed")]
     Shared,
     /// A bucket that nobody keeps.
-    #[cfg(feature = "keyed")]
     Nowhere,
 }
 
@@ -46,7 +46,8 @@ pub struct Refused {
     pub(crate) nap: Option<Nap>,
 }
 
-/// When to try again.
+/// When to try again. Nobody sleeps where there is no `std`.
+#[cfg_attr(not(feature = "std"), allow(dead_code))]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Nap {
     pub(crate) least_ns: u64,
@@ -55,6 +56,7 @@ pub struct Nap {
     pub(crate) spread_ns: u64,
 }
 
+#[cfg(feature = "std")]
 impl Nap {
     /// The one that is over later.
     pub(crate) fn later(self, other: Self) -> Self {
@@ -79,6 +81,12 @@ impl Refused {
 }
 
 impl Held {
+    /// Units that were there, and taken without a look at the one word that would tell what was left.
+    #[cfg(feature = "std")]
+    pub(crate) fn at_once(units: u64, now_ns: u64) -> Self {
+        Self { units, now_ns, good_ns: now_ns, ..Self::default() }
+    }
+
     /// Whether it was good when it was taken.
     pub(crate) fn is_good_at_once(&self) -> bool {
         self.good_ns <= self.now_ns
@@ -112,7 +120,11 @@ impl<R: Rules> Bucket<'_, R> {
         let taken = self.change(seen, now_ns, |_, plan, reading| {
             let good = match self.good(plan, reading, wanted, most_wait_ns, now_ns) {
                 Ok(good) => good,
-                Err(refused) => return (None, Err(refused)),
+                Err(refused) => {
+                    let takes = crate::planted::refuse_and_take() && refused.nap.is_some();
+                    let stored = takes.then(|| rules.take(plan, reading, wanted));
+                    return (stored, Err(refused));
+                }
             };
             let left = rules.take(plan, reading, wanted);
             let stored = (!crate::planted::reserve_without_taking()).then_some(left);
@@ -123,7 +135,12 @@ impl<R: Rules> Bucket<'_, R> {
             units: wanted.wrapping_sub(rules.zero()),
             now_ns,
             good_ns: now_ns.saturating_add(good.map_or(0, |good| good.nanos())),
-            changes,
+            changes: if crate::planted::note_changes_late() {
+                self.terms.changes()
+            } else {
+                changes
+            },
+            #[cfg(feature = "keyed")]
             place: Place::Own,
         }))
     }
@@ -161,7 +178,7 @@ impl<R: Rules> Bucket<'_, R> {
         }
         let wait = NotYet::after(now_ns, room_ns.max(late_ns));
         // Who would not wait long enough now would not later.
-        let spread_ns = good.nanos() / 2;
+        let spread_ns = good.nanos().saturating_sub(room_ns) / 2;
         let nap = (late_ns == 0 && room_ns <= most_wait_ns)
             .then_some(Nap { least_ns: room_ns, spread_ns });
         Err(Refused { denied: Denied::NotYet(wait), nap })
@@ -207,10 +224,11 @@ impl<R: Rules> Bucket<'_, R> {
 
     /// Gives back all but `keep` units of what is held.
     pub(crate) fn take_back(&self, held: &Held, keep: u64, now_ns: u64) -> Result<(), Gone> {
-        let units = Unused { taken: held.units, keep };
-        if crate::planted::lose_a_rollback() && keep == 0 {
+        if crate::planted::cancel_gives_back_nothing() && keep == 0 {
             return Ok(());
         }
+        let keep = if crate::planted::settle_gives_back_all() { 0 } else { keep };
+        let units = Unused { taken: held.units, keep };
         self.change(self.load(), now_ns, |_, plan, reading| {
             (self.terms.layout.take_back(plan, reading, held.left, units), ())
         })

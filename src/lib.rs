@@ -24,6 +24,9 @@
 //! * `KeyedLimiter`: a bucket per user, address or API key; with tiers, and with memory that stays bounded.
 //! * [`Limiter`]: the same by another [`Algorithm`]: [`Gcra`], leaky buckets, windows. `SlidingLog`: never more than
 //!   N in any window.
+//! * `consume(cost).await` and [`Reservation`]: a turn, first come, first served.
+//! * `LimitSet`: several limits, one decision; an estimate reserved, the truth settled.
+//! * `StripedBucket`: one bucket that every core takes from at full speed.
 //! * [`Denied`]: not yet, and how long to wait; or never.
 //! * [`Tokens`]: an exact amount, for costs such as 0.5.
 //! * [`SystemClock`] and the others: where the time comes from. Every call has a twin `*_at` that is given
@@ -36,6 +39,9 @@
 //! | `std` | yes | clocks that ask the operating system, and `TokenBucket::new` |
 //! | `tsc` | yes | [`SystemClock`] reads the processor's counter: 10 ns in place of 25 ns |
 //! | `keyed` | yes | `KeyedLimiter`, on [DashMap](https://docs.rs/dashmap) |
+//! | `async` | yes | `consume(cost).await` in any runtime, on [async-io](https://docs.rs/async-io)'s timer |
+//! | `tokio` | no | `TokioTimer` and `TokioClock` |
+//! | `stream` | no | `PaceStream` and `PaceSink`: the items of a stream, or into a sink, each when its tokens are good |
 //! | `papaya` | no | `KeyedLimiter` without locks, on [papaya](https://docs.rs/papaya): for a few keys that many threads hammer |
 //! | `coarse` | no | `CoarseClock`: Linux's coarse clock, 2 ns |
 //! | `serde` | no | [`Quota`] and [`Tokens`] as text in configuration files; saved keys |
@@ -71,6 +77,8 @@ mod resolution;
 mod seqlock;
 #[cfg(feature = "std")]
 mod sliding_log;
+#[cfg(feature = "std")]
+mod striped;
 mod terms;
 mod token_bucket;
 mod tokens;
@@ -113,12 +121,18 @@ pub use quota::Quota;
 pub use resolution::Resolution;
 #[cfg(feature = "std")]
 pub use sliding_log::SlidingLog;
+#[cfg(feature = "std")]
+pub use striped::{StripedBucket, StripedBuilder};
 pub use token_bucket::TokenBucket;
 pub use tokens::Tokens;
 #[cfg(feature = "async")]
 pub use wait::AnyRuntime;
+#[cfg(feature = "keyed")]
+pub use wait::OfKey;
 #[cfg(feature = "std")]
 pub use wait::{Costs, GrantedSet, Jitter, LimitSet, OfKeys, Rejected, Timer, Waiting};
 pub use wait::{Limit, Of, OnDrop, Reservation, Source};
+#[cfg(feature = "stream")]
+pub use wait::{PaceSink, PaceStream, Paced, PacedSink, PacedSinkError, Unpaid};
 #[cfg(feature = "tokio")]
 pub use wait::{TokioClock, TokioTimer};

@@ -21,6 +21,10 @@ pub const LARGEST_CAPACITY: u64 = 250_000_000_000_000;
 #[cfg(feature = "std")]
 pub const LARGEST_LOG: u64 = 65_536;
 
+/// The most stripes of a [`StripedBucket`](crate::StripedBucket): 1,024, which are 128 KB.
+#[cfg(feature = "std")]
+pub const MOST_STRIPES: usize = 1_024;
+
 /// The most keys that a [`KeyedLimiter`](crate::KeyedLimiter) holds unless it is told otherwise: 2^24, some
 /// 0.5 GB of `u64` keys.
 #[cfg(feature = "keyed")]

@@ -78,8 +78,32 @@ planted! {
     trust_an_old_promise = 26;
     /// What was taken for a decision that fell through is not given back.
     lose_a_rollback = 27;
+    /// A reservation that is called off gives back nothing.
+    cancel_gives_back_nothing = 28;
+    /// A reservation that is settled gives back what was used, too.
+    settle_gives_back_all = 29;
+    /// A reservation that has ended is dropped as if it had not.
+    end_twice = 30;
+    /// A reservation that would be good too late is refused, and taken all the same.
+    refuse_and_take = 31;
+    /// A reservation notes how often the quota was changed after it has taken, and not before.
+    note_changes_late = 32;
     /// An instant that is further ahead than a burst is taken for one that has passed.
     start_over_when_far_ahead = 23;
+    /// Tokens are brought to a stripe without keeping room for them.
+    bring_without_the_mark = 40;
+    /// Tokens are lifted out of a stripe without keeping their room.
+    lift_without_the_mark = 41;
+    /// The clock is read before room is kept for what is moved as of that time.
+    move_as_of_an_earlier_time = 42;
+    /// What is brought to a stripe is what was asked for, not what was there.
+    land_what_was_asked_for = 43;
+    /// A cost is taken centrally first as far as it goes, and the rest from the stripes.
+    spend_in_two_swaps = 44;
+    /// A refund to a stripe goes above its cap.
+    put_above_the_cap = 45;
+    /// A change of quota does not wait for what is under way.
+    change_under_way = 46;
 }
 
 /// The switches: the bugs are switched on for the whole process, the tracking of loads for a thread.
@@ -89,10 +113,10 @@ pub mod control {
 
     // Not loom's atomic: the switch is not part of the model.
     use std::cell::Cell;
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::{AtomicU64, Ordering};
     use std::thread_local;
 
-    static PLANTED: AtomicU32 = AtomicU32::new(0);
+    static PLANTED: AtomicU64 = AtomicU64::new(0);
 
     thread_local! {
         // loom runs all threads of a model on one thread of the process.
@@ -108,8 +132,23 @@ pub mod control {
         TRACK_LOADS.get()
     }
 
+    // Each thread of a model has its own, and chooses it: see `src/striped/lane.rs`.
+    loom::thread_local! {
+        static LANE: Cell<usize> = Cell::new(0);
+    }
+
+    /// Puts the calling thread of a model on a stripe.
+    pub fn set_lane(lane: usize) {
+        LANE.with(|held| held.set(lane));
+    }
+
+    #[cfg(feature = "std")]
+    pub(crate) fn lane() -> usize {
+        LANE.with(Cell::get)
+    }
+
     /// Switches on the bugs in `bits`, and all others off, for the whole process.
-    pub fn plant(bits: u32) {
+    pub fn plant(bits: u64) {
         PLANTED.store(bits, Ordering::SeqCst);
     }
 

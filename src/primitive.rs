@@ -30,6 +30,15 @@ pub(crate) fn give_way() {
     core::hint::spin_loop();
 }
 
+/// Gives the processor to another thread, which may be the one that is waited for.
+#[cfg(feature = "std")]
+pub(crate) fn yield_now() {
+    #[cfg(flowgate_loom)]
+    loom::thread::yield_now();
+    #[cfg(not(flowgate_loom))]
+    std::thread::yield_now();
+}
+
 /// Leaves a contended word to others for a moment: 32 pauses, some 0.3 µs here. Fewer do not keep the
 /// others' cores from losing it at once (measured: 8 help on some days, 32 on all).
 #[cold]

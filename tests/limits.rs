@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use flowgate::{ManualClock, Quota, QuotaError, TokenBucket, Tokens, limits};
+use flowgate::{ManualClock, Quota, QuotaError, StripedBucket, TokenBucket, Tokens, limits};
 
 const PAGE: &str = include_str!("../docs/limits.md");
 
@@ -59,6 +59,17 @@ fn the_page_names_the_precision_of_each_quota() {
         checked += 1;
     }
     assert_eq!(checked, 10);
+}
+
+#[test]
+fn the_page_names_what_holds_of_stripes() {
+    let stripes = number(row("most stripes of a `StripedBucket`")[1]);
+    assert_eq!(stripes, limits::MOST_STRIPES as u64);
+    let smallest = number(row("smallest capacity that is divided, for each stripe")[1]);
+    let part_of = |capacity| StripedBucket::guaranteed_burst_of(&Quota::per_second(capacity), 1);
+    assert!(part_of(smallest) < smallest && part_of(smallest - 1) == smallest - 1);
+    let largest = number(row("tokens that a stripe holds at most")[1]);
+    assert_eq!(part_of(u64::MAX), u64::MAX - largest);
 }
 
 #[cfg(feature = "keyed")]

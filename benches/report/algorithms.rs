@@ -1,6 +1,7 @@
 //! The algorithms' part of the page: each beside the token bucket, given the time, and beside rate-net's on its clock.
 
 use crate::names::Path;
+use crate::striped;
 
 /// A part of the page, with a chart for some of its paths together.
 pub(crate) struct Section {
@@ -22,7 +23,8 @@ pub(crate) const ANSWERS: [(&str, &str); 3] = [
     ("saturated", "100 in 1.25 ms, most calls denied"),
 ];
 
-pub(crate) const SECTIONS: [&Section; 2] = [&GIVEN, &ON_CLOCK];
+/// In the order of the page.
+pub(crate) const SECTIONS: [&Section; 3] = [&striped::SECTION, &GIVEN, &ON_CLOCK];
 
 pub(crate) const GIVEN: Section = Section {
     name: "algorithms_given",

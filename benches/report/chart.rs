@@ -7,6 +7,7 @@ use crate::lines::{self, Line, Panel};
 use crate::measured::{Id, Measured, Results};
 use crate::names::{self, Kind, PATHS, Path, ROWS};
 use crate::page::threads;
+use crate::{scaling, striped, waiting};
 
 /// A chart, and where it belongs.
 pub(crate) struct Chart {
@@ -19,17 +20,22 @@ pub(crate) struct Chart {
 /// Those of the direct limiter, those of its algorithms, and then those of the keyed one.
 pub(crate) fn all(results: &Results) -> Result<Vec<Chart>, String> {
     let mut charts = direct(&results.decisions)?;
+    charts.extend(striped(&results.decisions)?);
     charts.extend(algorithms_given(&results.decisions)?);
     charts.extend(algorithms_on_clock(&results.decisions)?);
     charts.extend(by_number_of_keys(&results.decisions)?);
     charts.extend(memory(&results.figures)?);
+    for (name, captions, bars) in waiting::bars(&results.figures) {
+        let file_name = format!("performance-waiting-{name}.svg");
+        charts.push(of_bars("waiting", file_name, &captions, &bars)?);
+    }
     Ok(charts)
 }
 
 /// For each path the throughput, and for paths with a floor also how far above it one call is.
 fn direct(measured: &Measured) -> Result<Vec<Chart>, String> {
     let mut charts = Vec::new();
-    for path in PATHS {
+    for path in PATHS.iter().chain(waiting::PATHS) {
         let ids: Vec<_> = measured.ids().into_iter().filter(|id| id.path == path.name).collect();
         let mut counts: Vec<_> = ids.iter().map(|id| id.threads).collect();
         counts.sort_unstable();
@@ -59,10 +65,22 @@ fn direct(measured: &Measured) -> Result<Vec<Chart>, String> {
             series: counts.len(),
             shades: &format!("{} thread{plural}", shown.join(", ")),
         };
-        let file_name = format!("performance-{}.svg", path.name);
+        let file_name = format!("performance-{}.svg", path.name.replace('_', "-"));
         charts.push(of_bars(path.name, file_name, &captions, &decisions)?);
     }
     Ok(charts)
+}
+
+/// How one limit goes with threads, and with cores.
+fn striped(measured: &Measured) -> Result<Option<Chart>, String> {
+    let curves = striped::curves(measured)?;
+    if curves.is_empty() {
+        return Ok(None);
+    }
+    let title = "One limit, allowed: million decisions a second, all threads together";
+    let file_name = "performance-striped-scaling.svg".into();
+    chart(striped::SECTION.name, title, file_name, |svg| scaling::paint(svg, title, &curves))
+        .map(Some)
 }
 
 /// Our algorithms beside each other.

@@ -8,6 +8,7 @@ use crate::measured::{Id, Measured, Results, Spread};
 use crate::names::{self, Kind, ROWS, Row};
 use crate::page::threads;
 use crate::targets::Unit;
+use crate::waiting;
 
 /// How many keys there are, in a benchmark's name and in words.
 pub(crate) const SIZES: [(&str, &str); 3] =
@@ -84,7 +85,8 @@ fn grids() -> Vec<Grid> {
 
 pub(crate) fn write(page: &mut String, results: &Results, charts: &[Chart]) -> fmt::Result {
     let is_keyed = |id: &&Id| names::KEYED_PATHS.iter().any(|path| path.name == id.path);
-    let has_figures = !results.figures.ids().is_empty();
+    let is_figure = |id: &&Id| !id.path.starts_with(waiting::PREFIX);
+    let has_figures = results.figures.ids().iter().any(is_figure);
     if !results.decisions.ids().iter().any(is_keyed) && !has_figures {
         return Ok(());
     }
@@ -182,7 +184,7 @@ fn slowest(page: &mut String, figures: &Measured) -> fmt::Result {
     figure_table(page, figures, &headings, &columns, Unit::Time)
 }
 
-fn figure_table(
+pub(crate) fn figure_table(
     page: &mut String,
     figures: &Measured,
     headings: &[&str],
@@ -262,7 +264,7 @@ fn emphasised(row: &Row) -> String {
 }
 
 /// Writes `1,234,567`.
-fn grouped(digits: &str) -> String {
+pub(crate) fn grouped(digits: &str) -> String {
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
         if at > 0 && (digits.len() - at).is_multiple_of(3) {

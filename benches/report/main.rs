@@ -18,7 +18,11 @@ mod machine;
 mod measured;
 mod names;
 mod page;
+mod scaling;
+mod striped;
 mod targets;
+mod waiting;
+mod waiting_targets;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! What was measured, read from the files of criterion and of `keyed_report`.
+//! What was measured, read from the files of criterion, of `keyed_report` and of `waiting_report`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,7 +25,7 @@ pub(crate) struct Results {
     pub(crate) sources: Vec<Source>,
     /// The median nanoseconds per call of each benchmark.
     pub(crate) decisions: Measured,
-    /// What `keyed_report` found, each in a unit of its own.
+    /// What `keyed_report` and `waiting_report` found, each in a unit of its own.
     pub(crate) figures: Measured,
 }
 
@@ -36,8 +36,8 @@ pub(crate) struct Source {
     pub(crate) day: Option<String>,
 }
 
-/// The file of `keyed_report`: a name and a number in each line.
-const FIGURES: &str = "keyed_report.txt";
+/// The files of `keyed_report` and `waiting_report`: a name and a number in each line.
+const FIGURES: [&str; 2] = ["keyed_report.txt", "waiting_report.txt"];
 
 impl Results {
     /// Reads a folder for each program, with folders `round-1`, `round-2` and so on in it, or else with the
@@ -102,11 +102,11 @@ impl Measured {
         Ok(Self { rounds })
     }
 
-    /// Reads what `keyed_report` left in each folder, if anything, as one round.
+    /// Reads what `keyed_report` or `waiting_report` left in each folder, if anything, as one round.
     fn read_figures(folders: &[PathBuf]) -> Result<Self, String> {
         let mut rounds = Vec::new();
-        for file in folders.iter().map(|folder| folder.join(FIGURES)).filter(|file| file.is_file())
-        {
+        let files = folders.iter().flat_map(|folder| FIGURES.map(|name| folder.join(name)));
+        for file in files.filter(|file| file.is_file()) {
             let text = fs::read_to_string(&file)
                 .map_err(|error| format!("{}: {error}", file.display()))?;
             let figures =

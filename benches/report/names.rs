@@ -1,9 +1,10 @@
 //! What the benchmarks are called on the page, and which rows are compared with which.
 //!
 //! A benchmark is called `path/threads/row`. One that measures something new adds its path and its rows
-//! here, and what it must reach in `targets.rs`. Paths of the algorithms are in `algorithms.rs`.
+//! here, and what it must reach in `targets.rs`. Paths of the algorithms are in `algorithms.rs`, those of waiting in
+//! `waiting.rs`.
 
-use crate::algorithms;
+use crate::{algorithms, waiting};
 
 /// A way through a limiter.
 pub(crate) struct Path {
@@ -106,6 +107,7 @@ pub(crate) const ROWS: &[Row] = &[
     rival("std_mutex_at", "std mutex, time given", "given", "flowgate_at"),
     rival("parking_lot_mutex", "parking_lot mutex", "Instant", "flowgate_instant"),
     rival("parking_lot_mutex_at", "parking_lot mutex, time given", "given", "flowgate_at"),
+    ours("striped", "flowgate, StripedBucket", "TSC"),
     ours("keyed", "flowgate", "TSC"),
     ours("keyed_lock_free", "flowgate, lock-free", "TSC"),
     ours("handle", "flowgate, a handle", "TSC"),
@@ -133,6 +135,21 @@ pub(crate) const ROWS: &[Row] = &[
     rival("rate_net_leaky_bucket", "rate-net, leaky bucket", "Instant", "leaky_bucket_instant"),
     rival("rate_net_sliding_log", "rate-net, log", "Instant", "sliding_log_instant"),
     rival("mutex_log", "std mutex, VecDeque", "Instant", "sliding_log_instant"),
+    ours("ready_try", "flowgate, try_consume", "TSC"),
+    ours("ready_consume", "flowgate, consume", "TSC"),
+    ours("ready_wait_with", "flowgate, wait_with(TokioTimer).consume", "TSC"),
+    rival("ready_governor", "governor, until_ready", "TSC", "ready_consume"),
+    rival("ready_leaky_fair", "leaky-bucket, fair", "Instant", "ready_consume"),
+    rival("ready_leaky_unfair", "leaky-bucket, unfair", "none", "ready_consume"),
+    ours("waiting_tokio", "flowgate, TokioTimer", "TSC"),
+    ours("waiting_any", "flowgate, AnyRuntime", "TSC"),
+    ours("waiting_no_room", "flowgate, TokioTimer, max_debt(1,000)", "TSC"),
+    rival("waiting_governor", "governor, until_ready", "TSC", "waiting_any"),
+    rival("waiting_governor_jitter", "governor, with jitter", "TSC", "waiting_any"),
+    rival("waiting_leaky_fair", "leaky-bucket, fair", "Instant", "waiting_tokio"),
+    rival("waiting_leaky_unfair", "leaky-bucket, unfair", "Instant", "waiting_tokio"),
+    floor("waiting_sleep", "tokio's sleep, no limiter"),
+    floor("waiting_spawn", "tasks that do not wait"),
     floor("keyed_draw", "reading the key alone"),
     floor("machine", "the machine, no limiter"),
     floor("tsc_read", "one bare TSC read"),
@@ -143,7 +160,7 @@ pub(crate) const ROWS: &[Row] = &[
 
 /// The crates that are measured, as `Cargo.lock` calls them.
 pub(crate) const CRATES: &[&str] =
-    &["governor", "better-bucket", "ratelimit", "rate-net", "parking_lot"];
+    &["governor", "leaky-bucket", "better-bucket", "ratelimit", "rate-net", "parking_lot"];
 
 /// What a benchmark's name means, or what to do about it.
 pub(crate) fn row(name: &str) -> Result<&'static Row, String> {
@@ -160,5 +177,5 @@ pub(crate) fn path(name: &str) -> Result<&'static Path, String> {
 
 /// In the order of the page.
 pub(crate) fn all_paths() -> impl Iterator<Item = &'static Path> {
-    PATHS.iter().chain(algorithms::paths()).chain(KEYED_PATHS)
+    PATHS.iter().chain(algorithms::paths()).chain(waiting::PATHS).chain(KEYED_PATHS)
 }

@@ -7,7 +7,7 @@ use crate::algorithms::SECTIONS;
 use crate::chart::Chart;
 use crate::measured::{Id, Measured, Results, Spread};
 use crate::names::{self, Kind, PATHS, Path, Row};
-use crate::{keyed, machine, targets};
+use crate::{keyed, machine, striped, targets, waiting};
 
 /// Fairness, and how to read the numbers: words, not measurements.
 const NOTES: &str = include_str!("notes.md");
@@ -93,7 +93,15 @@ fn compose(
     for section in SECTIONS {
         let tables = of_paths(tables, section.paths);
         write_section(page, section.name, (section.title, section.about), &tables, charts)?;
+        if section.name == striped::SECTION.name {
+            striped::write_prediction(page, &results.decisions)?;
+        }
     }
+    for path in waiting::PATHS {
+        let tables = of_paths(tables, slice::from_ref(path));
+        write_section(page, path.name, (path.title, path.about), &tables, charts)?;
+    }
+    waiting::write(page, &results.figures, charts)?;
     keyed::write(page, results, charts)?;
     write!(page, "{NOTES}")
 }

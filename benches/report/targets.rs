@@ -1,7 +1,7 @@
 //! What must be reached, and whether it is.
 
 use crate::measured::{Id, Results, Spread};
-use crate::{algorithm_targets, keyed_targets};
+use crate::{algorithm_targets, keyed_targets, striped, waiting_targets};
 
 /// Something that was measured, and the bound that it must keep.
 pub(crate) struct Target {
@@ -117,8 +117,10 @@ fn id((path, threads, row): Place) -> Id {
 /// In the order of the page.
 pub(crate) fn all() -> Vec<Target> {
     let mut all = direct();
+    all.extend(striped::targets());
     all.extend(algorithm_targets::all());
     all.extend(keyed_targets::all());
+    all.extend(waiting_targets::all());
     all
 }
 

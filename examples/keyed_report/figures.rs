@@ -6,9 +6,6 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-/// The name under which the report looks for them.
-const FILE: &str = "keyed_report.txt";
-
 #[derive(Default)]
 pub(crate) struct Figures {
     by_name: BTreeMap<String, f64>,
@@ -29,13 +26,14 @@ impl Figures {
         self.by_name.get(&name(what, keys, row)).copied()
     }
 
-    pub(crate) fn write_into(&self, folder: &Path) -> Result<(), Box<dyn Error>> {
+    /// Writes them into a file under the name where the report looks for them.
+    pub(crate) fn write_into(&self, folder: &Path, file: &str) -> Result<(), Box<dyn Error>> {
         let mut text = String::new();
         for (name, figure) in &self.by_name {
             writeln!(text, "{name} {figure}")?;
         }
         fs::create_dir_all(folder)?;
-        fs::write(folder.join(FILE), text)?;
+        fs::write(folder.join(file), text)?;
         Ok(())
     }
 }

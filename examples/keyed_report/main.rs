@@ -84,7 +84,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let figures = jobs::run(sizes)?;
     tables::show(&mut screen, sizes, &figures)?;
     if let Some(folder) = std::env::var_os("KEYED_REPORT_DIR") {
-        figures.write_into(folder.as_ref())?;
+        figures.write_into(folder.as_ref(), "keyed_report.txt")?;
     }
     Ok(())
 }

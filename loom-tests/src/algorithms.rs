@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use flowgate::{
-    Adjustable, FixedWindow, Gcra, LeakyBucket, LeakyQueue, Limiter, ManualClock, Quota,
+    Adjustable, Algorithm, FixedWindow, Gcra, LeakyBucket, LeakyQueue, Limiter, ManualClock, Quota,
     SlidingWindow,
 };
 use loom::sync::Arc;
@@ -12,16 +12,16 @@ use loom::thread;
 
 use super::{SECOND, explore};
 
-const HOUR: Duration = Duration::from_secs(3_600);
+pub(super) const HOUR: Duration = Duration::from_secs(3_600);
 
-fn limiter<A: Adjustable>(algorithm: A) -> Arc<Limiter<A, ManualClock>> {
+pub(super) fn limiter<A: Algorithm>(algorithm: A) -> Arc<Limiter<A, ManualClock>> {
     Arc::new(Limiter::with_clock(algorithm, ManualClock::at(1_000_000_000)).unwrap())
 }
 
 /// Runs `here` and `there` at the same time and returns what both returned.
-fn race<A: Adjustable, T, U: 'static>(
+pub(super) fn race<A: Algorithm, T, U: 'static>(
     limiter: &Arc<Limiter<A, ManualClock>>,
-    here: impl Fn(&Limiter<A, ManualClock>) -> T,
+    here: impl FnOnce(&Limiter<A, ManualClock>) -> T,
     there: impl Fn(&Limiter<A, ManualClock>) -> U + Send + 'static,
 ) -> (T, U) {
     let other = thread::spawn({

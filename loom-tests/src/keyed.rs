@@ -15,23 +15,23 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const START_NS: u64 = 1_000_000_000;
 
 /// The key that is fought over, and one that is in its way.
-const KEY: u64 = 1;
+pub(super) const KEY: u64 = 1;
 const OTHER: u64 = 2;
 
 // Not the default hash, whose keys are drawn anew in every run: loom asks that all runs are alike.
 type SameHash = BuildHasherDefault<DefaultHasher>;
-type Users = KeyedLimiter<u64, Quota, ManualClock, SameHash>;
+pub(super) type Users = KeyedLimiter<u64, Quota, ManualClock, SameHash>;
 
 /// The two maps that a limiter may have.
 #[derive(Clone, Copy, Debug)]
-enum Map {
+pub(super) enum Map {
     Locked,
     LockFree,
 }
 
 impl Map {
     /// A limiter with room for one key.
-    fn users(self, quota: Quota) -> Users {
+    pub(super) fn users(self, quota: Quota) -> Users {
         self.build(KeyedLimiter::builder(quota).max_keys(1))
     }
 
@@ -46,7 +46,7 @@ impl Map {
 }
 
 /// [`explore`](crate::explore) on each of the maps.
-fn explore_maps(preemptions: usize, model: impl Fn(Map) + Copy + Sync + Send + 'static) {
+pub(super) fn explore_maps(preemptions: usize, model: impl Fn(Map) + Copy + Sync + Send + 'static) {
     explore_maps_within([None, Some(preemptions)], model);
 }
 
@@ -71,7 +71,7 @@ fn meanwhile<T: 'static>(
 }
 
 /// Runs `here` and `there` at the same time and returns what both returned.
-fn race<A, B: 'static>(
+pub(super) fn race<A, B: 'static>(
     users: &Users,
     here: impl FnOnce(&Users) -> A,
     there: impl FnOnce(&Users) -> B + 'static,

@@ -17,10 +17,14 @@ use loom::thread;
 mod algorithms;
 mod keyed;
 mod sliding_log;
+mod striped;
+mod waiting;
 // `tests/` and `ci/loom.sh` know a model by its name alone.
 pub use algorithms::*;
 pub use keyed::*;
 pub use sliding_log::*;
+pub use striped::*;
+pub use waiting::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -37,20 +41,29 @@ fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
 fn explore_within(bounds: [Option<usize>; 2], model: impl Fn() + Sync + Send + 'static) {
     let model = std::sync::Arc::new(model);
     for (tracked, bound) in [false, true].into_iter().zip(bounds) {
-        let runs = std::sync::Arc::new(AtomicU64::new(0));
-        let mut builder = loom::model::Builder::new();
-        builder.preemption_bound = bound;
-        builder.max_branches = 10_000;
-        builder.check({
-            let (model, runs) = (std::sync::Arc::clone(&model), std::sync::Arc::clone(&runs));
-            move || {
-                flowgate::planted::control::track_loads(tracked);
-                runs.fetch_add(1, Relaxed);
-                model();
-            }
-        });
-        println!("{} orders, every access tracked: {tracked}", runs.load(Relaxed));
+        explore_one_way(tracked, bound, std::sync::Arc::clone(&model));
     }
+}
+
+/// One of the two ways, within a bound.
+fn explore_one_way(
+    tracked: bool,
+    bound: Option<usize>,
+    model: std::sync::Arc<impl Fn() + Sync + Send + 'static>,
+) {
+    let runs = std::sync::Arc::new(AtomicU64::new(0));
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = bound;
+    builder.max_branches = 10_000;
+    builder.check({
+        let runs = std::sync::Arc::clone(&runs);
+        move || {
+            flowgate::planted::control::track_loads(tracked);
+            runs.fetch_add(1, Relaxed);
+            model();
+        }
+    });
+    println!("{} orders, every access tracked: {tracked}", runs.load(Relaxed));
 }
 
 fn bucket(quota: Quota) -> Arc<Bucket> {

@@ -18,10 +18,12 @@ macro_rules! catches {
 }
 
 catches! {
-    catches_load_then_store: load_then_store by two_consume_one, two_consume_one_by_each_algorithm;
+    catches_load_then_store: load_then_store by two_consume_one, two_consume_one_by_each_algorithm,
+        two_reservations_are_good_one_after_the_other, a_cancel_gives_back_its_own, settle_and_consume_add_up;
     catches_wrapping_elapsed: wrapping_elapsed by a_stalled_reader_mints_nothing,
         consume_across_a_moving_clock_by_each_algorithm;
-    catches_refund_above_capacity: refund_above_capacity by refund_never_fills_above_the_capacity;
+    catches_refund_above_capacity: refund_above_capacity by refund_never_fills_above_the_capacity,
+        a_cancel_never_fills_above_the_capacity;
     catches_flip_without_restating: flip_without_restating by a_raised_rate_is_not_counted_for_the_past;
     catches_keep_above_new_capacity: keep_above_new_capacity by a_lowered_quota_holds_from_then_on,
         a_lowered_limit_holds_from_then_on_by_each_algorithm;
@@ -46,4 +48,24 @@ catches! {
         a_stalled_reader_mints_nothing_by_any_algorithm;
     catches_tell_another_plan: tell_another_plan by a_snapshot_is_of_one_algorithm;
     catches_start_over_when_far_ahead: start_over_when_far_ahead by a_stalled_reader_mints_nothing_by_any_algorithm;
+    catches_reserve_without_taking: reserve_without_taking by a_reservation_and_a_call_share_no_token,
+        a_reservation_waits_for_what_others_took, two_reservations_are_good_one_after_the_other,
+        two_reserve_the_last_place_of_a_queue, reserve_across_a_moving_clock, what_is_reserved_outlives_a_sweep;
+    catches_trust_an_old_promise: trust_an_old_promise by a_lowered_rate_holds_for_what_is_reserved;
+    catches_lose_a_rollback: lose_a_rollback by a_set_takes_all_or_nothing,
+        sets_that_cross_leave_nothing_behind;
+    catches_cancel_gives_back_nothing: cancel_gives_back_nothing by a_cancel_gives_back_its_own,
+        a_cancel_and_calls_add_up, a_set_gives_back_to_all;
+    catches_settle_gives_back_all: settle_gives_back_all by settle_and_consume_add_up;
+    catches_end_twice: end_twice by a_cancel_gives_back_its_own;
+    catches_refuse_and_take: refuse_and_take by a_refused_reservation_delays_nobody,
+        two_reserve_the_last_place_of_a_queue;
+    catches_note_changes_late: note_changes_late by a_lowered_rate_holds_for_what_is_reserved;
+    catches_bring_without_the_mark: bring_without_the_mark by two_leases_share_the_room_of_a_stripe;
+    catches_lift_without_the_mark: lift_without_the_mark by a_stalled_gather_mints_nothing;
+    catches_move_as_of_an_earlier_time: move_as_of_an_earlier_time by a_stalled_lease_mints_nothing;
+    catches_land_what_was_asked_for: land_what_was_asked_for by a_lease_lands_what_it_took;
+    catches_spend_in_two_swaps: spend_in_two_swaps by a_gathered_grant_is_of_one_instant;
+    catches_put_above_the_cap: put_above_the_cap by a_refund_fills_no_stripe_above_its_cap;
+    catches_change_under_way: change_under_way by a_lowered_quota_takes_all_stripes_in;
 }

@@ -18,6 +18,8 @@ mod rules;
 #[cfg(feature = "std")]
 pub(crate) mod sliding_log;
 mod sliding_window;
+#[cfg(feature = "std")]
+mod stripe;
 mod token_bucket;
 mod window;
 
@@ -34,5 +36,7 @@ pub(crate) use rate::{Rate, Wait};
 pub(crate) use rules::ManyRules;
 pub(crate) use rules::{Ahead, Closeness, Rules, Unused};
 pub use sliding_window::SlidingWindow;
+#[cfg(feature = "std")]
+pub(crate) use stripe::{Split, Stripe};
 pub(crate) use token_bucket::Plan;
 pub(crate) use window::{PerPeriod, Windows};

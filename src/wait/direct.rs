@@ -2,23 +2,24 @@
 
 use core::time::Duration;
 
+#[cfg(feature = "std")]
+use super::drive::{Patience, acquire_blocking};
 use super::limit::Sealed;
 use super::reservation::Reservation;
 use super::source::Of;
-use crate::algorithm::{Algorithm, Reservable, Rules};
+#[cfg(feature = "async")]
+use super::timer::AnyRuntime;
+#[cfg(feature = "std")]
+use super::waiting::Waiting;
+use crate::algorithm::Reservable;
+#[cfg(feature = "std")]
+use crate::algorithm::{Algorithm, Rules};
+#[cfg(feature = "std")]
 use crate::answer::Granted;
 use crate::clock::Clock;
 use crate::error::Denied;
 use crate::limiter::Limiter;
 use crate::tokens::Tokens;
-
-#[cfg(feature = "async")]
-use super::timer::AnyRuntime;
-#[cfg(feature = "std")]
-use super::{
-    drive::{Patience, acquire_blocking},
-    waiting::Waiting,
-};
 
 impl<A: Reservable, C: Clock> Limiter<A, C> {
     /// Takes `cost` tokens now, into debt if need be, and says when they are good; if that is later than `max_wait`, it

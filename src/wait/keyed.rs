@@ -7,7 +7,7 @@ use std::borrow::ToOwned;
 
 use super::direct::nanos;
 use super::drive::{Patience, acquire_blocking};
-use super::limit::{OneBucket, Sealed, granted_by};
+use super::limit::{Sealed, granted_by};
 use super::reservation::Reservation;
 use super::source::{Lend, Of};
 #[cfg(feature = "async")]
@@ -15,25 +15,14 @@ use super::timer::AnyRuntime;
 use super::waiting::Waiting;
 use crate::algorithm::{Algorithm, Reservable, Rules};
 use crate::answer::Granted;
-use crate::bucket::Bucket;
 use crate::clock::Clock;
 use crate::error::Denied;
 use crate::held::{Held, Refused};
 use crate::keyed::{Handle, KeyedLimiter, On};
 use crate::tokens::Tokens;
 
-impl<A: Algorithm, C: Clock> OneBucket for Handle<A, C> {
-    type Rules = A::Rules;
-    type Clock = C;
-
-    fn bucket(&self) -> Bucket<'_, A::Rules> {
-        self.bucket()
-    }
-
-    fn clock(&self) -> &C {
-        self.clock()
-    }
-}
+/// The bucket of a key of a [`KeyedLimiter`], as a reservation holds it.
+pub type OfKey<'k, 'a, K, A, C, H, Q> = Of<'k, On<'a, K, A, C, H>, Q>;
 
 /// A limiter by key, and how to come from it to its calls.
 macro_rules! by_key {
@@ -311,14 +300,14 @@ where
     /// assert_eq!(users.available("alice"), 1);
     /// # Ok::<(), flowgate::QuotaError>(())
     /// ```
-    // A limiter, a key and how they are held.
+    // It names all that it keeps.
     #[allow(clippy::type_complexity)]
     pub fn reserve<'k, Q>(
         &self,
         key: &'k Q,
         cost: impl Into<Tokens>,
         max_wait: Duration,
-    ) -> Result<Reservation<Of<'k, On<'_, K, A, C, H>, Q>>, Denied>
+    ) -> Result<Reservation<OfKey<'k, '_, K, A, C, H, Q>>, Denied>
     where
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
@@ -341,7 +330,7 @@ where
         &self,
         key: &'k Q,
         timer: T,
-    ) -> Waiting<'static, Of<'k, On<'_, K, A, C, H>, Q>, T> {
+    ) -> Waiting<'static, OfKey<'k, '_, K, A, C, H, Q>, T> {
         self.own().wait_with(key, timer)
     }
 

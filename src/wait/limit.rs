@@ -108,6 +108,20 @@ impl<A: Algorithm, C: Clock> OneBucket for Limiter<A, C> {
     }
 }
 
+#[cfg(feature = "std")]
+impl<B: OneBucket> OneBucket for std::sync::Arc<B> {
+    type Rules = B::Rules;
+    type Clock = B::Clock;
+
+    fn bucket(&self) -> Bucket<'_, B::Rules> {
+        (**self).bucket()
+    }
+
+    fn clock(&self) -> &B::Clock {
+        (**self).clock()
+    }
+}
+
 impl<Q: ?Sized, B: OneBucket> Sealed<Q> for B {
     fn now_ns(&self) -> u64 {
         self.clock().now_ns()

@@ -7,8 +7,6 @@
 mod direct;
 #[cfg(feature = "std")]
 mod drive;
-#[cfg(feature = "keyed")]
-mod handle;
 #[cfg(feature = "std")]
 mod jitter;
 #[cfg(feature = "keyed")]
@@ -19,26 +17,46 @@ mod rejected;
 mod reservation;
 #[cfg(feature = "std")]
 mod set;
+#[cfg(feature = "stream")]
+mod sink;
 mod source;
+#[cfg(feature = "stream")]
+mod stream;
 #[cfg(feature = "std")]
 mod timer;
+#[cfg(feature = "stream")]
+mod turn;
+#[cfg(feature = "stream")]
+mod unpaid;
 #[cfg(feature = "std")]
 mod waiting;
+#[cfg(feature = "std")]
+mod waits;
 
 #[cfg(feature = "std")]
 pub use jitter::Jitter;
+#[cfg(feature = "keyed")]
+pub use keyed::OfKey;
 pub use limit::Limit;
+#[cfg(feature = "std")]
+pub(crate) use limit::Sealed;
 #[cfg(feature = "std")]
 pub use rejected::Rejected;
 pub use reservation::{OnDrop, Reservation};
 #[cfg(feature = "std")]
 pub use set::{Costs, GrantedSet, LimitSet, OfKeys};
+#[cfg(feature = "stream")]
+pub use sink::{PaceSink, PacedSink, PacedSinkError};
 pub use source::{Of, Source};
+#[cfg(feature = "stream")]
+pub use stream::{PaceStream, Paced};
 #[cfg(feature = "async")]
 pub use timer::AnyRuntime;
 #[cfg(feature = "std")]
 pub use timer::Timer;
 #[cfg(feature = "tokio")]
 pub use timer::{TokioClock, TokioTimer};
+#[cfg(feature = "stream")]
+pub use unpaid::Unpaid;
 #[cfg(feature = "std")]
 pub use waiting::Waiting;

@@ -101,18 +101,20 @@ where
 
 impl<Q: ?Sized, const N: usize> LimitSet<Q, N> {
     /// Makes a set of limits of any kind, each with a name: keyed limiters of keys `Q`, and limiters without keys, which
-    /// then are of all keys together. Each keeps its own clock.
+    /// then are of all keys together. Each keeps its own clock. Who keeps a clone of a keyed limiter, or another `Arc` of
+    /// one without keys, can change its quota.
     ///
     /// # Examples
     ///
     /// ```
     /// # #[cfg(feature = "keyed")] {
     /// use std::time::Duration;
-    /// use flowgate::{KeyedLimiter, LimitSet, Quota, SlidingWindow, TokenBucket};
+    /// use std::sync::Arc;
+    /// use flowgate::{Fill, KeyedLimiter, LimitSet, Quota, SlidingWindow, TokenBucket};
     ///
     /// let per_user = KeyedLimiter::<String, _>::new(SlidingWindow::new(2, Duration::from_secs(60)))?;
-    /// let of_all = TokenBucket::new(Quota::per_hour(3))?;
-    /// let set = LimitSet::<str, 2>::of([("user", Box::new(per_user)), ("all", Box::new(of_all))]);
+    /// let of_all = Arc::new(TokenBucket::new(Quota::per_hour(3))?);
+    /// let set = LimitSet::<str, 2>::of([("user", Box::new(per_user)), ("all", Box::new(of_all.clone()))]);
     ///
     /// assert!(set.try_consume("alice", [1, 1]).is_ok());
     /// assert!(set.try_consume("alice", [1, 1]).is_ok());
@@ -120,6 +122,8 @@ impl<Q: ?Sized, const N: usize> LimitSet<Q, N> {
     /// assert!(set.try_consume("bob", [1, 1]).is_ok());
     /// let rejected = set.try_consume("carol", [1, 1]).unwrap_err();
     /// assert_eq!(rejected.names().collect::<Vec<_>>(), ["all"]);
+    /// of_all.set_quota(Quota::per_hour(4), Fill::Added)?;
+    /// assert!(set.try_consume("carol", [1, 1]).is_ok());
     /// # }
     /// # Ok::<(), flowgate::QuotaError>(())
     /// ```

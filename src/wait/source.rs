@@ -16,9 +16,9 @@ impl<S: Sealed> Source for S {}
 /// What [`Source`] hides.
 pub trait Sealed {
     /// One amount, or one for each limit.
-    type Cost: Copy;
-    type Held: Copy;
-    type Denied;
+    type Cost: Copy + Send;
+    type Held: Copy + Send;
+    type Denied: Send;
     type Granted;
 
     fn hold(&self, cost: Self::Cost, most_wait_ns: u64) -> Result<Self::Held, Again<Self::Denied>>;
@@ -44,6 +44,7 @@ pub trait Sealed {
 }
 
 /// A denial, and when to try again, for who would wait for that long.
+#[cfg_attr(not(feature = "std"), allow(dead_code))]
 #[derive(Clone, Copy, Debug)]
 pub struct Again<D> {
     pub(crate) denied: D,

@@ -47,6 +47,14 @@ impl<P: Lend<()>, T> Waiting<'static, Of<'static, P>, T> {
     }
 }
 
+/// A limiter without keys, waited for in any runtime.
+#[cfg(feature = "async")]
+impl<P: Lend<()>> From<P> for Waiting<'static, Of<'static, P>, super::timer::AnyRuntime> {
+    fn from(limiter: P) -> Self {
+        Self::of(limiter, super::timer::AnyRuntime)
+    }
+}
+
 impl<S, T> Waiting<'static, S, T> {
     pub(crate) fn new(source: S, timer: T) -> Self {
         Self { source, timer, jitter: None }
@@ -103,6 +111,13 @@ impl<'j, S: Source + Clone, T: Timer> Waiting<'j, S, T> {
         max_wait: Duration,
     ) -> Result<S::Granted, S::Denied> {
         Ok(self.acquire_timeout(cost, max_wait).await?.keep())
+    }
+
+    /// What is there at once, if it is.
+    #[cfg(feature = "stream")]
+    pub(super) fn acquire_at_once(&self, cost: S::Cost) -> Option<Reservation<S>> {
+        let held = self.source.hold(cost, 0).ok()?;
+        Some(Reservation::new(self.source.clone(), held))
     }
 
     async fn acquire_within(
