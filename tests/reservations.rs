@@ -232,7 +232,7 @@ fn concurrent_reservations_never_share_tokens() {
                 for _ in 0..4 {
                     scope.spawn(|| {
                         start.wait();
-                        // A debt of one capacity is as deep as it goes; and a queue holds no more than that.
+                        // A debt that has room in a word by default.
                         while let Ok(mut one) = limiter.reserve(1, empty + millis(900)) {
                             waits.lock().unwrap().push(one.wait());
                             one.keep();
