@@ -159,6 +159,38 @@ fn cancelling_in_any_order_loses_nothing_to_rounding() {
     check(LeakyQueue::new(quota));
 }
 
+/// Row 17: what is rounded up when it is taken is given back as it was, however often.
+#[test]
+fn reserving_and_giving_back_a_thousand_times_leaves_no_trace() {
+    fn check<A: Reservable>(algorithm: A) {
+        let limiter = limiter(algorithm);
+        use_up(&limiter);
+        let before = wait_of_one(&limiter);
+        for thousandths in 1..1_000 {
+            let cost = Tokens::decimal(thousandths, 3);
+            limiter.reserve(cost, DAY).unwrap().cancel();
+            limiter.reserve(cost, DAY).unwrap().settle(0);
+        }
+        assert_eq!(wait_of_one(&limiter), before, "{algorithm:?}");
+        // Settled a step at a time, or at once.
+        let rest = Tokens::decimal(1, 3);
+        for thousandths in 1..100 {
+            limiter.reserve(Tokens::decimal(thousandths, 3), DAY).unwrap().settle(rest);
+            limiter.reserve(rest, DAY).unwrap().keep();
+        }
+        let stepwise = wait_of_one(&limiter);
+        let other = self::limiter(algorithm);
+        use_up(&other);
+        (1..100).for_each(|_| (0..2).for_each(|_| forget(other.reserve(rest, DAY).unwrap())));
+        assert_eq!(wait_of_one(&other), stepwise, "{algorithm:?}");
+    }
+    let quota: Quota = "3/7s burst 5".parse().unwrap();
+    check(quota);
+    check(Gcra::new(quota));
+    check(LeakyBucket::new(quota));
+    check(LeakyQueue::new(quota));
+}
+
 fn permutations() -> Vec<[usize; 4]> {
     let mut all = Vec::new();
     for a in 0..4 {
@@ -200,7 +232,7 @@ fn concurrent_reservations_never_share_tokens() {
                 for _ in 0..4 {
                     scope.spawn(|| {
                         start.wait();
-                        // A debt of one capacity is as deep as it goes; and a queue holds no more than that.
+                        // A debt that has room in a word by default.
                         while let Ok(mut one) = limiter.reserve(1, empty + millis(900)) {
                             waits.lock().unwrap().push(one.wait());
                             one.keep();

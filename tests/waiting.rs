@@ -100,7 +100,7 @@ async fn a_large_cost_is_not_starved_by_small_ones() {
     small.abort();
 }
 
-/// Row 20: the last of a hundred goes when a hundred tokens have arrived, though a debt of ten is the deepest: those
+/// Row 20: the last of a hundred goes when a hundred tokens have arrived, though a debt of eighty is the deepest: those
 /// beyond it ask again.
 #[tokio::test(start_paused = true)]
 async fn a_hundred_wait_no_longer_than_their_tokens_take() {

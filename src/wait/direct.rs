@@ -111,6 +111,8 @@ impl<A: Algorithm, C: Clock> Limiter<A, C> {
     /// As [`consume`](Self::consume), if that takes no longer than `max_wait`. If it would it fails at once, and takes
     /// nothing.
     ///
+    /// If a quota that is lowered meanwhile makes it longer than that, it fails when that is seen, and everything goes back.
+    ///
     /// # Errors
     ///
     /// [`Denied::NotYet`] if it would take longer, with the time after which the same call would succeed;

@@ -291,6 +291,9 @@ where
 
     /// Reserves all `costs`, of one key, if all limits will hold them within `max_wait`; otherwise takes none.
     ///
+    /// Of a window that is still to come nothing can be reserved: it must hold its cost now. [`acquire`](Self::acquire)
+    /// waits for it.
+    ///
     /// # Errors
     ///
     /// As [`reserve`](Self::reserve).

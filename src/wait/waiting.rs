@@ -63,7 +63,7 @@ impl<S, T> Waiting<'static, S, T> {
 }
 
 impl<'j, S: Source + Clone, T: Timer> Waiting<'j, S, T> {
-    /// Adds a random time to each wait that is not zero.
+    /// Adds a random time to each wait that is not zero, as far as its timeout allows.
     #[must_use]
     pub fn jitter<'n>(self, jitter: &'n Jitter) -> Waiting<'n, S, T> {
         Waiting { source: self.source, timer: self.timer, jitter: Some(jitter) }
