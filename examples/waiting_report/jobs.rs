@@ -20,8 +20,10 @@ pub(crate) const CROWDS: [usize; 3] = [1_000, 10_000, 100_000];
 pub(crate) struct Row {
     pub(crate) name: &'static str,
     pub(crate) label: &'static str,
-    measure: fn(&mut Found, &str, usize) -> Result<(), Box<dyn Error>>,
+    measure: Measure,
 }
+
+type Measure = fn(&mut Found, &str, usize) -> Result<(), Box<dyn Error>>;
 
 /// Those to be compared closely stand close together.
 pub(crate) const ROWS: [Row; 9] = [

@@ -47,7 +47,8 @@ impl<A: Reservable, C: Clock> Limiter<A, C> {
         held.map(|held| Reservation::new(Of::no_key(self), held)).map_err(|refused| refused.denied)
     }
 
-    /// [`reserve`](Self::reserve) at `now_ns` on the limiter's clock. The reservation itself goes by that clock.
+    /// [`reserve`](Self::reserve) at `now_ns` on the limiter's clock. What is there at that time has begun; what is
+    /// not is waited for by the limiter's clock.
     ///
     /// # Errors
     ///
@@ -75,6 +76,10 @@ impl<A: Algorithm, C: Clock> Limiter<A, C> {
     /// First come, first served, and a large cost is not overtaken by small ones: each takes its tokens when it
     /// comes, into debt, and then sleeps until they are good. A future that is dropped gives them back. One that is
     /// forgotten holds nobody up.
+    ///
+    /// A wait counts against the limit at a moment between its start and its end. If others who came first call off, those
+    /// after them come when they were told, not earlier; so waits may *end* closer together than the limit says, by as
+    /// much as was called off, and by no more than the deepest debt.
     ///
     /// The debt has a floor, [`max_debt`](crate::Builder::max_debt). Who comes when it is reached, and who waits for an
     /// algorithm that cannot reserve (windows), has no place in the order: it sleeps and tries again.

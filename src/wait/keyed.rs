@@ -286,6 +286,9 @@ where
     /// Takes `cost` tokens of `key` now, into debt if need be, and says when they are good; if that is later than
     /// `max_wait`, it takes none. See [`Limiter::reserve`](crate::Limiter::reserve).
     ///
+    /// A key that is forgiven meanwhile ([`reset`](Self::reset), or removed) is given back what is called off all the
+    /// same, up to the capacity.
+    ///
     /// # Errors
     ///
     /// As there, and [`Denied::NoRoom`] with [`WhenFull::DenyNew`](crate::WhenFull::DenyNew).
