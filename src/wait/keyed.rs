@@ -286,7 +286,7 @@ where
     /// Takes `cost` tokens of `key` now, into debt if need be, and says when they are good; if that is later than
     /// `max_wait`, it takes none. See [`Limiter::reserve`](crate::Limiter::reserve).
     ///
-    /// A key that is forgiven meanwhile ([`reset`](Self::reset), or removed) is given back what is called off all the
+    /// A key that is forgiven meanwhile ([`reset`](Self::reset)) is given back what is called off all the
     /// same, up to the capacity.
     ///
     /// # Errors
