@@ -379,7 +379,8 @@ fn a_rejection_always_names_somebody() {
 
     /// At each look at a key, somebody takes what is in its bucket, or gives it back.
     #[derive(Clone, Default)]
-    struct Meddler(Arc<Mutex<Option<(flowgate::Handle<Quota, Arc<ManualClock>>, u64)>>>);
+    struct Meddler(Arc<Mutex<Option<Meddling>>>);
+    type Meddling = (flowgate::Handle<Quota, Arc<ManualClock>>, u64);
     impl BuildHasher for Meddler {
         type Hasher = DefaultHasher;
         fn build_hasher(&self) -> DefaultHasher {
