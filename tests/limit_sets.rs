@@ -370,3 +370,44 @@ fn a_set_with_no_room_for_a_key_spends_nothing_elsewhere() {
     }
     assert_eq!((requests.available("alice"), requests.len()), (60.into(), 0));
 }
+
+/// Others give back while it is being found out who said no: somebody is named all the same.
+#[test]
+fn a_rejection_always_names_somebody() {
+    use std::hash::{BuildHasher, DefaultHasher};
+    use std::sync::Mutex;
+
+    /// At each look at a key, somebody takes what is in its bucket, or gives it back.
+    #[derive(Clone, Default)]
+    struct Meddler(Arc<Mutex<Option<Meddling>>>);
+    type Meddling = (flowgate::Handle<Quota, Arc<ManualClock>>, u64);
+    impl BuildHasher for Meddler {
+        type Hasher = DefaultHasher;
+        fn build_hasher(&self) -> DefaultHasher {
+            if let Some((bucket, looks)) = &mut *self.0.lock().unwrap() {
+                // In no order.
+                *looks = looks.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+                if *looks >> 63 == 0 {
+                    bucket.refund(1);
+                } else {
+                    bucket.is_allowed();
+                }
+            }
+            DefaultHasher::new()
+        }
+    }
+    let (clock, meddler) = (Arc::new(ManualClock::new()), Meddler::default());
+    let limiter = KeyedLimiter::<String>::builder(Quota::per_hour(1))
+        .hasher(meddler.clone())
+        .build_with_clock(Arc::clone(&clock))
+        .unwrap();
+    let first = Limiter::with_clock(Quota::per_hour(10_000), Arc::clone(&clock)).unwrap();
+    let handle = limiter.handle("alice");
+    *meddler.0.lock().unwrap() = Some((handle, 1));
+    let set = LimitSet::<str, 2>::of([("first", Box::new(first)), ("second", Box::new(limiter))]);
+    for _ in 0..2_000 {
+        if let Err(rejected) = set.try_consume("alice", [1, 1]) {
+            assert_eq!(names(&rejected), ["second"]);
+        }
+    }
+}
