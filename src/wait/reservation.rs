@@ -21,6 +21,9 @@ use crate::answer::Granted;
 /// | [`settle`](Self::settle) | the rest goes back, or what is missing is charged | the same |
 /// | forgotten (`mem::forget`) | all is kept; nobody is held up | the same |
 ///
+/// What goes back goes back when it does: a window of time that begins after a reservation, and sees it given back or
+/// settled, may grant that much more. Never over means granted − given back.
+///
 /// # Examples
 ///
 /// ```

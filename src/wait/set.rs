@@ -29,6 +29,8 @@ use crate::tokens::Tokens;
 /// * **All or nothing**: what one refuses costs nothing on any. All are asked before anything is taken, so that
 ///   refusals write nothing; then the costs are taken, one limit after the other, as of one instant, read before. If
 ///   one of them was emptied meanwhile, what was taken from those before it goes back, exactly.
+/// * Who waits takes from each limit when it comes, and goes when the last one is good. As with every wait, each
+///   limit counts it at a moment between the two: so the ends of waits for one limit may bunch by another.
 /// * In between another thread may see fewer tokens than there are, never more: for some tens of nanoseconds, or until
 ///   a thread that was stopped there goes on, it may be refused, or told to wait longer, for tokens that go back.
 ///
