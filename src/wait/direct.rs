@@ -135,7 +135,7 @@ macro_rules! waits {
             /// for _ in 0..3 {
             ///     limiter.consume(1).await?;
             /// }
-            /// assert!(start.elapsed().as_millis() >= 20);
+            /// assert!(start.elapsed().as_millis() >= 19);
             /// # Ok::<(), Box<dyn std::error::Error>>(())
             /// # }).unwrap();
             /// ```
@@ -218,7 +218,7 @@ macro_rules! waits {
             /// for _ in 0..3 {
             ///     limiter.consume_blocking(1)?;
             /// }
-            /// assert!(start.elapsed().as_millis() >= 20);
+            /// assert!(start.elapsed().as_millis() >= 19);
             /// # Ok::<(), Box<dyn std::error::Error>>(())
             /// ```
             pub fn consume_blocking(&self, cost: impl Into<Tokens>) -> Result<Granted<'_>, Denied> {
