@@ -3,6 +3,7 @@
 use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
 use core::ptr;
+use core::time::Duration;
 use std::borrow::ToOwned;
 
 use super::on::On;
@@ -71,6 +72,19 @@ impl<K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> On<'_, K, A, 
         let wanted = self.terms.wanted(cost);
         self.look(key, now_ns, |bucket| bucket.would_refuse(wanted, most_wait_ns, now_ns))
             .unwrap_or_else(|| Some(Refused::for_good(self.no_room(now_ns))))
+    }
+
+    /// What one call could take, and how long until nothing is missing. Adds no key.
+    pub(crate) fn look_at<Q>(self, key: &Q, now_ns: u64) -> (Tokens, Duration)
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq,
+    {
+        let look = self.look(key, now_ns, |bucket| {
+            let read = bucket.read(now_ns)?;
+            Ok((read.available, read.full.duration()))
+        });
+        look.unwrap_or_default()
     }
 
     /// How long what is held is not good yet.

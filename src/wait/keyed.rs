@@ -9,7 +9,7 @@ use std::borrow::ToOwned;
 
 use super::direct::nanos;
 use super::drive::{Keep, Patience, Plain, Waiter};
-use super::limit::{Sealed, granted_by};
+use super::limit::{Policy, Sealed, granted_by, policy_by};
 use super::reservation::Reservation;
 use super::source::{Lend, Of};
 #[cfg(feature = "async")]
@@ -94,6 +94,18 @@ macro_rules! by_key {
 
             fn available_at(&self, key: &Q, now_ns: u64) -> Tokens {
                 self.$on().available_at(key, now_ns)
+            }
+
+            fn policy(&self) -> Policy {
+                policy_by(self.$on().terms())
+            }
+
+            fn look_at(&self, key: &Q, now_ns: u64) -> (Tokens, Duration) {
+                self.$on().look_at(key, now_ns)
+            }
+
+            fn keys_held(&self) -> Option<u64> {
+                Some(self.$on().limiter().held())
             }
         }
     };

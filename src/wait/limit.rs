@@ -1,5 +1,7 @@
 //! What waits, sets of limits and layers need of a limiter.
 
+use core::time::Duration;
+
 use crate::algorithm::{Algorithm, Rules};
 use crate::answer::Granted;
 use crate::bucket::{Bucket, Gone, Grant};
@@ -62,6 +64,17 @@ pub trait Sealed<Q: ?Sized> {
 
     fn available_at(&self, key: &Q, now_ns: u64) -> Tokens;
 
+    /// What can be taken at once, and in what time that comes back.
+    fn policy(&self) -> Policy;
+
+    /// What one call could take, and how long until nothing is missing.
+    fn look_at(&self, key: &Q, now_ns: u64) -> (Tokens, Duration);
+
+    /// The number of keys that are held, of a limiter by key.
+    fn keys_held(&self) -> Option<u64> {
+        None
+    }
+
     /// Makes what is held cost `actual`: gives back what is more, or takes what is missing as deep as words can tell.
     /// Returns what could not be taken.
     fn settle_at(&self, key: &Q, held: &Held, actual: Tokens, now_ns: u64) -> Tokens {
@@ -88,6 +101,13 @@ pub trait Sealed<Q: ?Sized> {
             held => held,
         }
     }
+}
+
+/// What a limit allows, as far as all kinds of limits have it in common.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Policy {
+    pub(crate) capacity: Tokens,
+    pub(crate) window: Duration,
 }
 
 /// One bucket, whatever the key: that of a limiter without keys, or of a handle. Its word is never gone.
@@ -196,6 +216,15 @@ impl<Q: ?Sized, B: OneBucket> Sealed<Q> for B {
         self.bucket().available(now_ns).unwrap_or_default()
     }
 
+    fn policy(&self) -> Policy {
+        policy_by(self.bucket().terms)
+    }
+
+    fn look_at(&self, _key: &Q, now_ns: u64) -> (Tokens, Duration) {
+        let read = self.bucket().read(now_ns);
+        read.map_or_else(|Gone| Default::default(), |read| (read.available, read.full.duration()))
+    }
+
     /// The word is read before the clock, as `try_consume` does.
     fn hold(&self, _key: &Q, cost: Tokens, most_wait_ns: u64) -> Result<Held, Refused> {
         let bucket = self.bucket();
@@ -210,6 +239,11 @@ impl<Q: ?Sized, B: OneBucket> Sealed<Q> for B {
             held => held,
         }
     }
+}
+
+pub(crate) fn policy_by<R: Rules>(terms: &Terms<R>) -> Policy {
+    let capacity = terms.tokens(terms.layout.capacity_units(&terms.plan()));
+    Policy { capacity, window: R::window(&terms.config()) }
 }
 
 pub(crate) fn granted_by<'a, R: Rules>(terms: &'a Terms<R>, held: &Held) -> Granted<'a> {

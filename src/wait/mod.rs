@@ -23,6 +23,8 @@ mod source;
 #[cfg(feature = "stream")]
 mod stream;
 #[cfg(feature = "std")]
+mod standing;
+#[cfg(feature = "std")]
 mod timer;
 #[cfg(feature = "stream")]
 mod turn;
@@ -50,6 +52,8 @@ pub use sink::{PaceSink, PacedSink, PacedSinkError};
 pub use source::{Of, Source};
 #[cfg(feature = "stream")]
 pub use stream::{PaceStream, Paced};
+#[cfg(feature = "std")]
+pub use standing::Standing;
 #[cfg(feature = "async")]
 pub use timer::AnyRuntime;
 #[cfg(feature = "std")]

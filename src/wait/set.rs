@@ -13,6 +13,7 @@ use super::limit::Limit;
 use super::rejected::{Rejected, Said};
 use super::reservation::Reservation;
 use super::source::{Again, Sealed};
+use super::standing::Standing;
 use super::waiting::Waiting;
 use crate::answer::Granted;
 use crate::held::{CLOSE_NS, Held, Refused};
@@ -185,6 +186,24 @@ impl<Q: ?Sized, const N: usize> LimitSet<Q, N> {
     /// Reads how many tokens each limit has for `key` now.
     pub fn available(&self, key: &Q) -> [Tokens; N] {
         self.each(|_, limit| limit.available_at(key, limit.now_ns()))
+    }
+
+    /// Reads how each limit stands for `key` now. Changes nothing, and adds no key.
+    ///
+    /// # Examples
+    ///
+    /// See [`Standing`].
+    pub fn standing(&self, key: &Q) -> [Standing; N] {
+        array::from_fn(|at| {
+            let Named { name, limit } = &self.limits[at];
+            let (available, full_after) = limit.look_at(key, limit.now_ns());
+            Standing::new(name, limit.policy(), available, full_after)
+        })
+    }
+
+    /// The number of keys that each limit holds, by name; `None` of those without keys.
+    pub fn keys_held(&self) -> impl Iterator<Item = (&'static str, Option<u64>)> + '_ {
+        self.limits.iter().map(|named| (named.name, named.limit.keys_held()))
     }
 
     /// One of something for each limit.
@@ -404,6 +423,16 @@ impl<'a, Q: ?Sized, const N: usize> GrantedSet<'a, Q, N> {
     pub fn each(&self) -> impl Iterator<Item = (&'static str, Granted<'a>)> + '_ {
         let limits = self.limits;
         limits.iter().zip(&self.held).map(|(named, held)| (named.name, named.limit.granted(held)))
+    }
+
+    /// Computes how each limit stands right after this call.
+    #[must_use]
+    pub fn standing(&self) -> [Standing; N] {
+        array::from_fn(|at| {
+            let (Named { name, limit }, held) = (&self.limits[at], &self.held[at]);
+            let granted = limit.granted(held);
+            Standing::new(name, limit.policy(), granted.remaining(), granted.full_after())
+        })
     }
 
     /// Computes the tokens left right after this call, for each limit.
