@@ -305,6 +305,14 @@ impl Fields {
 mod tests {
     use super::*;
 
+    /// No limiter holds as much, so far.
+    #[test]
+    fn numbers_have_fifteen_digits_at_most() {
+        assert_eq!(whole(Tokens::MAX), 999_999_999_999_999);
+        assert_eq!(whole(Tokens::new(LARGEST)), LARGEST);
+        assert_eq!(whole(Tokens::new(LARGEST - 1)), LARGEST - 1);
+    }
+
     #[test]
     fn durations_are_spelled_as_llm_apis_do() {
         for (millis, text) in [

@@ -381,7 +381,9 @@ where
     /// Holds requests that would be refused until they may pass, if that is within `max_wait`: at most `max_waiting` of them
     /// at once, in all services of this layer. Others are refused at once, as without it.
     ///
-    /// First come, first served, by key. A client that goes away gives its place and its tokens back.
+    /// First come, first served, by key, as long as the debt of those who wait is within the limiter's
+    /// [`max_debt`](crate::Builder::max_debt): whoever comes then has no place in the order, and may be refused after it
+    /// has waited for a while. A client that goes away gives its place and its tokens back.
     ///
     /// A request that waits keeps the inner service that was ready for it, and what that holds.
     ///

@@ -76,9 +76,9 @@ pub(super) fn secs_ceil(duration: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    /// tower-governor #65.
+    /// Row 30 (tower-governor #65).
     #[test]
-    fn pitfall_30_a_wait_below_a_second_is_one_second_and_never_none() {
+    fn a_wait_below_a_second_is_one_second_and_never_none() {
         let secs = |wait| Refusal::limited(Some(wait), &[]).retry_after_secs();
         assert_eq!(secs(Duration::from_nanos(1)), Some(1));
         assert_eq!(secs(Duration::ZERO), Some(1));
