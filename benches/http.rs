@@ -70,7 +70,8 @@ fn rows(limit: Limit, status: u16) -> Vec<Row> {
     let everywhere = move || layer().headers(Headers::draft_11().on_allowed());
     let behind_proxy = move || {
         let trusted = ["127.0.0.0/8".parse().expect("a network")];
-        let key = ClientIp::trusting(trusted).peer(|ConnectInfo(peer): &ConnectInfo<SocketAddr>| *peer);
+        let key =
+            ClientIp::trusting(trusted).peer(|ConnectInfo(peer): &ConnectInfo<SocketAddr>| *peer);
         RateLimitLayer::new(limiter()).key(key)
     };
     let set = move || {

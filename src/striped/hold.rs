@@ -1,5 +1,7 @@
 //! Taking ahead of time: what stripes hold goes to the central bucket, which then goes into debt.
 
+use core::time::Duration;
+
 use super::StripedBucket;
 use super::stripes::Lying;
 use crate::answer::Granted;
@@ -7,7 +9,7 @@ use crate::clock::Clock;
 use crate::error::{Denied, Never};
 use crate::held::{Held, Refused};
 use crate::tokens::Tokens;
-use crate::wait::Sealed;
+use crate::wait::{Policy, Sealed};
 
 impl<Q: ?Sized, C: Clock + Sync> Sealed<Q> for StripedBucket<C> {
     fn now_ns(&self) -> u64 {
@@ -92,5 +94,15 @@ impl<Q: ?Sized, C: Clock + Sync> Sealed<Q> for StripedBucket<C> {
 
     fn available_at(&self, _key: &Q, now_ns: u64) -> Tokens {
         self.available_at(now_ns)
+    }
+
+    fn policy(&self) -> Policy {
+        let quota = self.quota();
+        Policy { capacity: quota.capacity(), window: quota.fill_time() }
+    }
+
+    fn look_at(&self, _key: &Q, now_ns: u64) -> (Tokens, Duration) {
+        let snapshot = self.snapshot_at(now_ns);
+        (snapshot.available(), snapshot.full_after())
     }
 }
