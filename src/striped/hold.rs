@@ -97,8 +97,8 @@ impl<Q: ?Sized, C: Clock + Sync> Sealed<Q> for StripedBucket<C> {
     }
 
     fn policy(&self) -> Policy {
-        let quota = self.quota();
-        Policy { capacity: quota.capacity(), window: quota.fill_time() }
+        // No call takes more than is guaranteed to be in reach.
+        Policy { capacity: self.guaranteed_burst(), window: self.quota().fill_time() }
     }
 
     fn look_at(&self, _key: &Q, now_ns: u64) -> (Tokens, Duration) {

@@ -42,7 +42,8 @@ impl Standing {
         full_after: Duration,
     ) -> Self {
         let Policy { capacity, window } = policy;
-        Self { name, capacity, window, available, full_after }
+        // A striped bucket may hold more than one call can take.
+        Self { name, capacity, window, available: available.min(capacity), full_after }
     }
 
     /// The name of the limit.
