@@ -604,6 +604,46 @@ async fn grpc_calls_are_answered_in_trailers_alone() {
     }
 }
 
+#[tokio::test]
+async fn a_request_without_a_key_is_told_so_in_its_own_way() {
+    let (limiter, _) = by_text(Quota::per_hour(2));
+    let layer =
+        RateLimitLayer::new(limiter).key(by_api_key()).headers(Headers::draft_11().on_allowed());
+    let service = layer.clone().answer(Answer::problem()).layer(service_fn(serve));
+    let refused = ask(&service, get("/")).await;
+    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+    assert!(!refused.headers().contains_key("ratelimit"));
+    let body: serde_json::Value = serde_json::from_str(&text(refused).await).unwrap();
+    assert_eq!((&body["type"], &body["status"]), (&"about:blank".into(), &400.into()));
+
+    let call = Request::post("/a.B/C").header("content-type", "application/grpc").body(()).unwrap();
+    let refused = ask(&service, call).await;
+    assert_eq!(
+        (refused.status().as_u16(), &refused.headers()["grpc-status"]),
+        (200, &"3".parse().unwrap())
+    );
+
+    let own = Answer::with(|refusal| {
+        assert_eq!((refusal.reason(), refusal.retry_after()), (Reason::WithoutKey, None));
+        Response::builder().status(401).body(Bytes::new()).unwrap()
+    });
+    assert_eq!(ask(&layer.answer(own).layer(service_fn(serve)), get("/")).await.status(), 401);
+}
+
+/// Row 28 (limitador #466): a capacity of nothing is no limiter, and a bucket of one token is no more than that.
+#[tokio::test]
+async fn no_setting_means_that_nothing_is_enforced() {
+    assert!(TokenBucket::new(Quota::per_second(1).burst(0)).is_err());
+    let (limiter, _) = bucket(Quota::per_hour(1));
+    let service = RateLimitLayer::new(limiter)
+        .cost(|_| [u64::MAX])
+        .headers(Headers::none())
+        .layer(service_fn(serve));
+    let refused = ask(&service, get("/")).await;
+    assert_eq!(refused.status(), 429);
+    assert!(!refused.headers().contains_key("ratelimit"));
+}
+
 #[test]
 fn keys_are_counted_by_name_for_gauges() {
     let (one, _) = by_text(Quota::per_hour(2));
