@@ -10,6 +10,7 @@ use http::Response;
 use http::header::{CONTENT_TYPE, HeaderValue};
 
 use super::refusal::{Reason, Refusal};
+use super::text::Text;
 
 /// The answer to a refused request: its status, its type and its body. `Retry-After` and what
 /// [`Headers`](super::Headers) asks for are added to it. gRPC calls are answered in their own way, whatever this is.
@@ -87,7 +88,9 @@ fn response(refusal: &Refusal<'_>, content_type: &'static str, body: Bytes) -> R
 fn json(refusal: &Refusal<'_>) -> Bytes {
     match (refusal.reason(), refusal.retry_after_secs()) {
         (Reason::Limited, Some(secs)) => {
-            format!(r#"{{"error":"rate_limited","retry_after":{secs}}}"#).into()
+            let mut text = Text::with_room(60);
+            text.add(r#"{"error":"rate_limited","retry_after":"#).number(secs).add("}");
+            Bytes::copy_from_slice(text.as_str().as_bytes())
         }
         (Reason::Limited, None) => {
             Bytes::from_static(br#"{"error":"rate_limited","retry_after":null}"#)

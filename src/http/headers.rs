@@ -1,16 +1,14 @@
 //! Header fields that tell of limits.
 
 use core::cmp::Reverse;
-use core::fmt::Write as _;
 use core::time::Duration;
-use std::format;
-use std::string::String;
 use std::vec::Vec;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 
 use super::policy::Name;
 use super::refusal::secs_ceil;
+use super::text::Text;
 use crate::tokens::Tokens;
 use crate::wait::Standing;
 
@@ -121,45 +119,11 @@ impl Headers {
         if self.are_none() {
             return fields;
         }
-        let any_no = limits.iter().any(|limit| limit.said_no.is_some());
+        let mut text = Text::with_room(limits.len().saturating_mul(40));
         match self.draft {
             Draft::None => {}
-            Draft::Seven => {
-                fields.text(
-                    &RATELIMIT_POLICY,
-                    joined(limits, |out, limit| {
-                        write!(out, "{};w={}", limit.quota(), limit.window_secs())
-                    }),
-                );
-                if let Some(limit) = tightest(limits) {
-                    let (quota, left, reset) = (limit.quota(), limit.left(), limit.reset_secs());
-                    fields.text(
-                        &RATELIMIT,
-                        format!("limit={quota}, remaining={left}, reset={reset}"),
-                    );
-                }
-            }
-            Draft::Eleven => {
-                fields.text(
-                    &RATELIMIT_POLICY,
-                    joined(limits, |out, limit| {
-                        let (name, quota) = (&limit.name.quoted, limit.quota());
-                        write!(out, "{name};q={quota};w={}", limit.window_secs())
-                    }),
-                );
-                fields.text(
-                    &RATELIMIT,
-                    joined(limits, |out, limit| {
-                        let (name, left) = (&limit.name.quoted, limit.left());
-                        write!(out, "{name};r={left}")?;
-                        match limit.said_no {
-                            None if any_no => Ok(()),
-                            Some(None) => Ok(()),
-                            _ => write!(out, ";t={}", limit.reset_secs()),
-                        }
-                    }),
-                );
-            }
+            Draft::Seven => draft_7(limits, &mut text, &mut fields),
+            Draft::Eleven => draft_11(limits, &mut text, &mut fields),
         }
         if self.x_ratelimit
             && let Some(limit) = tightest(limits)
@@ -173,11 +137,47 @@ impl Headers {
                 let Some(names) = &limit.name.fields else { continue };
                 fields.number(names.limit.clone(), limit.quota());
                 fields.number(names.remaining.clone(), limit.left());
-                fields.text(&names.reset, spelled(limit.reset()));
+                spell(limit.reset(), &mut text);
+                fields.text(&names.reset, &mut text);
             }
         }
         fields
     }
+}
+
+fn draft_7(limits: &[Told<'_>], text: &mut Text, fields: &mut Fields) {
+    for (at, limit) in limits.iter().enumerate() {
+        text.add(if at > 0 { ", " } else { "" });
+        text.number(limit.quota()).add(";w=").number(limit.window_secs());
+    }
+    fields.text(&RATELIMIT_POLICY, text);
+    if let Some(limit) = tightest(limits) {
+        text.add("limit=").number(limit.quota());
+        text.add(", remaining=").number(limit.left());
+        text.add(", reset=").number(limit.reset_secs());
+        fields.text(&RATELIMIT, text);
+    }
+}
+
+fn draft_11(limits: &[Told<'_>], text: &mut Text, fields: &mut Fields) {
+    for (at, limit) in limits.iter().enumerate() {
+        text.add(if at > 0 { ", " } else { "" }).add(&limit.name.quoted);
+        text.add(";q=").number(limit.quota()).add(";w=").number(limit.window_secs());
+    }
+    fields.text(&RATELIMIT_POLICY, text);
+    let any_no = limits.iter().any(|limit| limit.said_no.is_some());
+    for (at, limit) in limits.iter().enumerate() {
+        text.add(if at > 0 { ", " } else { "" }).add(&limit.name.quoted);
+        text.add(";r=").number(limit.left());
+        let has_time = match limit.said_no {
+            None => !any_no,
+            Some(wait) => wait.is_some(),
+        };
+        if has_time {
+            text.add(";t=").number(limit.reset_secs());
+        }
+    }
+    fields.text(&RATELIMIT, text);
 }
 
 static RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -234,34 +234,26 @@ fn tightest<'a, 'b>(limits: &'a [Told<'b>]) -> Option<&'a Told<'b>> {
     })
 }
 
-fn joined(
-    limits: &[Told<'_>],
-    mut write: impl FnMut(&mut String, &Told<'_>) -> core::fmt::Result,
-) -> String {
-    let mut text = String::with_capacity(limits.len().saturating_mul(32));
-    for limit in limits {
-        if !text.is_empty() {
-            text.push_str(", ");
-        }
-        // A `String` takes all that is written.
-        let _ = write(&mut text, limit);
-    }
-    text
-}
-
 /// A duration as Go writes it, and LLM APIs do: `6m0s`, `1h0m5s`, `59s`; below a second `120ms`. Rounded up.
-fn spelled(duration: Duration) -> String {
+fn spell(duration: Duration, text: &mut Text) {
     if duration < Duration::from_secs(1) && !duration.is_zero() {
-        let millis = duration.as_nanos().div_ceil(1_000_000);
-        return if millis < 1_000 { format!("{millis}ms") } else { "1s".into() };
+        let millis = u64::from(duration.subsec_nanos().div_ceil(1_000_000));
+        if millis < 1_000 {
+            text.number(millis).add("ms");
+        } else {
+            text.add("1s");
+        }
+        return;
     }
     let secs = secs_ceil(duration);
-    let (hours, minutes, rest) = (secs / 3_600, secs / 60 % 60, secs % 60);
-    match (hours, minutes) {
-        (0, 0) => format!("{rest}s"),
-        (0, _) => format!("{minutes}m{rest}s"),
-        _ => format!("{hours}h{minutes}m{rest}s"),
+    let (hours, minutes) = (secs / 3_600, secs / 60 % 60);
+    if hours > 0 {
+        text.number(hours).add("h");
     }
+    if secs >= 60 {
+        text.number(minutes).add("m");
+    }
+    text.number(secs % 60).add("s");
 }
 
 /// Fields to be added to a response.
@@ -271,11 +263,13 @@ pub(super) struct Fields {
 }
 
 impl Fields {
-    fn text(&mut self, name: &HeaderName, text: String) {
+    /// Takes the text, and leaves an empty one.
+    fn text(&mut self, name: &HeaderName, text: &mut Text) {
         // It is visible ASCII.
-        if let Ok(value) = HeaderValue::try_from(text) {
+        if let Ok(value) = HeaderValue::from_str(text.as_str()) {
             self.fields.push((name.clone(), value));
         }
+        text.clear();
     }
 
     fn number(&mut self, name: HeaderName, number: u64) {
@@ -311,6 +305,12 @@ mod tests {
         assert_eq!(whole(Tokens::MAX), 999_999_999_999_999);
         assert_eq!(whole(Tokens::new(LARGEST)), LARGEST);
         assert_eq!(whole(Tokens::new(LARGEST - 1)), LARGEST - 1);
+    }
+
+    fn spelled(duration: Duration) -> std::string::String {
+        let mut text = Text::default();
+        spell(duration, &mut text);
+        text.as_str().into()
     }
 
     #[test]

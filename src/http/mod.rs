@@ -26,6 +26,7 @@ mod policy;
 mod refusal;
 mod room;
 mod service;
+mod text;
 #[cfg(feature = "tracing")]
 mod tracing;
 

@@ -3,12 +3,11 @@
 use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
 use core::ptr;
-use core::time::Duration;
 use std::borrow::ToOwned;
 
 use super::on::On;
 use super::room::WhenFull;
-use crate::algorithm::Algorithm;
+use crate::algorithm::{Algorithm, Wait};
 use crate::bucket::{Bucket, Gone};
 use crate::cell::Cell;
 use crate::clock::Clock;
@@ -75,16 +74,16 @@ impl<K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> On<'_, K, A, 
     }
 
     /// What one call could take, and how long until nothing is missing. Adds no key.
-    pub(crate) fn look_at<Q>(self, key: &Q, now_ns: u64) -> (Tokens, Duration)
+    pub(crate) fn look_at<Q>(self, key: &Q, now_ns: u64) -> (Tokens, Wait)
     where
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq,
     {
         let look = self.look(key, now_ns, |bucket| {
             let read = bucket.read(now_ns)?;
-            Ok((read.available, read.full.duration()))
+            Ok((read.available, read.full))
         });
-        look.unwrap_or_default()
+        look.unwrap_or((Tokens::ZERO, Wait::after(now_ns, 0)))
     }
 
     /// How long what is held is not good yet.

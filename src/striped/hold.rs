@@ -1,6 +1,6 @@
 //! Taking ahead of time: what stripes hold goes to the central bucket, which then goes into debt.
 
-use core::time::Duration;
+use crate::algorithm::Wait;
 
 use super::StripedBucket;
 use super::stripes::Lying;
@@ -19,6 +19,10 @@ impl<Q: ?Sized, C: Clock + Sync> Sealed<Q> for StripedBucket<C> {
     #[inline]
     fn take_now(&self, _key: &Q, cost: Tokens) -> Option<Granted<'_>> {
         self.try_consume(cost).ok()
+    }
+
+    fn try_now(&self, _key: &Q, cost: Tokens) -> Option<Result<Granted<'_>, Denied>> {
+        Some(self.try_consume(cost))
     }
 
     /// Whoever needs not wait takes as `try_consume` does. Whoever must has the stripes emptied first: so nothing lies
@@ -101,8 +105,8 @@ impl<Q: ?Sized, C: Clock + Sync> Sealed<Q> for StripedBucket<C> {
         Policy { capacity: self.guaranteed_burst(), window: self.quota().fill_time() }
     }
 
-    fn look_at(&self, _key: &Q, now_ns: u64) -> (Tokens, Duration) {
+    fn look_at(&self, _key: &Q, now_ns: u64) -> (Tokens, Wait) {
         let snapshot = self.snapshot_at(now_ns);
-        (snapshot.available(), snapshot.full_after())
+        (snapshot.available(), snapshot.full())
     }
 }

@@ -15,7 +15,7 @@ use super::source::{Lend, Of};
 #[cfg(feature = "async")]
 use super::timer::AnyRuntime;
 use super::waiting::Waiting;
-use crate::algorithm::{Algorithm, Reservable, Rules};
+use crate::algorithm::{Algorithm, Reservable, Rules, Wait};
 use crate::answer::Granted;
 use crate::clock::Clock;
 use crate::error::Denied;
@@ -46,6 +46,11 @@ macro_rules! by_key {
                     return None;
                 }
                 self.$on().try_consume(key, cost).ok()
+            }
+
+            fn try_now(&self, key: &Q, cost: Tokens) -> Option<Result<Granted<'_>, Denied>> {
+                let goes_at_once = !self.$on().terms().layout.paces();
+                goes_at_once.then(|| self.$on().try_consume(key, cost))
             }
 
             fn hold_at(
@@ -100,7 +105,7 @@ macro_rules! by_key {
                 policy_by(self.$on().terms())
             }
 
-            fn look_at(&self, key: &Q, now_ns: u64) -> (Tokens, Duration) {
+            fn look_at(&self, key: &Q, now_ns: u64) -> (Tokens, Wait) {
                 self.$on().look_at(key, now_ns)
             }
 

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::algorithm::{Algorithm, Rules};
+use crate::algorithm::{Algorithm, Rules, Wait};
 use crate::answer::Granted;
 use crate::bucket::{Bucket, Gone, Grant};
 use crate::clock::Clock;
@@ -27,6 +27,9 @@ pub trait Sealed<Q: ?Sized> {
 
     /// Takes what is there at once, and goes at once.
     fn take_now(&self, key: &Q, cost: Tokens) -> Option<Granted<'_>>;
+
+    /// Takes what is there at once, or says why not; `None` if what is taken may have to wait before it goes.
+    fn try_now(&self, key: &Q, cost: Tokens) -> Option<Result<Granted<'_>, Denied>>;
 
     /// Takes what will be there within `most_wait_ns`.
     fn hold_at(
@@ -68,7 +71,7 @@ pub trait Sealed<Q: ?Sized> {
     fn policy(&self) -> Policy;
 
     /// What one call could take, and how long until nothing is missing.
-    fn look_at(&self, key: &Q, now_ns: u64) -> (Tokens, Duration);
+    fn look_at(&self, key: &Q, now_ns: u64) -> (Tokens, Wait);
 
     /// The number of keys that are held, of a limiter by key.
     fn keys_held(&self) -> Option<u64> {
@@ -162,6 +165,12 @@ impl<Q: ?Sized, B: OneBucket> Sealed<Q> for B {
         Clocked { bucket, clock: self.clock() }.granted(cost)
     }
 
+    fn try_now(&self, _key: &Q, cost: Tokens) -> Option<Result<Granted<'_>, Denied>> {
+        let bucket = self.bucket();
+        let goes_at_once = !bucket.terms.layout.paces();
+        goes_at_once.then(|| Clocked { bucket, clock: self.clock() }.try_consume(cost))
+    }
+
     fn hold_at(
         &self,
         _key: &Q,
@@ -220,9 +229,10 @@ impl<Q: ?Sized, B: OneBucket> Sealed<Q> for B {
         policy_by(self.bucket().terms)
     }
 
-    fn look_at(&self, _key: &Q, now_ns: u64) -> (Tokens, Duration) {
+    fn look_at(&self, _key: &Q, now_ns: u64) -> (Tokens, Wait) {
         let read = self.bucket().read(now_ns);
-        read.map_or_else(|Gone| Default::default(), |read| (read.available, read.full.duration()))
+        let none = || (Tokens::ZERO, Wait::after(now_ns, 0));
+        read.map_or_else(|Gone| none(), |read| (read.available, read.full))
     }
 
     /// The word is read before the clock, as `try_consume` does.

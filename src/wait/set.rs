@@ -179,8 +179,19 @@ impl<Q: ?Sized, const N: usize> LimitSet<Q, N> {
         keys: [&Q; N],
         costs: impl Into<Costs<N>>,
     ) -> Result<GrantedSet<'_, Q, N>, Rejected<N>> {
-        let held = self.hold(&keys, costs.into(), 0).map_err(|again| again.denied)?;
-        Ok(GrantedSet { limits: &self.limits, held })
+        let (costs, limits) = (costs.into(), &*self.limits);
+        // Of one there is nothing to be asked before, and nothing to be rolled back.
+        if N == 1
+            && let Some(Named { limit, .. }) = limits.first()
+            && let Some(answer) = limit.try_now(keys[0], costs.0[0])
+        {
+            let refused = |denied| self.rejected(&[Some(Refused::for_good(denied)); N]).denied;
+            return answer
+                .map(|granted| GrantedSet { limits, granted: [granted; N] })
+                .map_err(refused);
+        }
+        let held = self.hold(&keys, costs, 0).map_err(|again| again.denied)?;
+        Ok(GrantedSet { limits, granted: array::from_fn(|at| limits[at].limit.granted(&held[at])) })
     }
 
     /// Reads how many tokens each limit has for `key` now.
@@ -196,8 +207,8 @@ impl<Q: ?Sized, const N: usize> LimitSet<Q, N> {
     pub fn standing(&self, key: &Q) -> [Standing; N] {
         array::from_fn(|at| {
             let Named { name, limit } = &self.limits[at];
-            let (available, full_after) = limit.look_at(key, limit.now_ns());
-            Standing::new(name, limit.policy(), available, full_after)
+            let (available, full) = limit.look_at(key, limit.now_ns());
+            Standing::new(name, limit.policy(), available, full)
         })
     }
 
@@ -415,23 +426,22 @@ impl<Q: ?Sized, const N: usize> fmt::Debug for LimitSet<Q, N> {
 /// What a call of a [`LimitSet`] took, and what it left.
 pub struct GrantedSet<'a, Q: ?Sized, const N: usize> {
     limits: &'a [Named<Q>],
-    held: [Held; N],
+    granted: [Granted<'a>; N],
 }
 
 impl<'a, Q: ?Sized, const N: usize> GrantedSet<'a, Q, N> {
     /// For each limit, by name, what was taken and what was left.
     pub fn each(&self) -> impl Iterator<Item = (&'static str, Granted<'a>)> + '_ {
-        let limits = self.limits;
-        limits.iter().zip(&self.held).map(|(named, held)| (named.name, named.limit.granted(held)))
+        self.limits.iter().zip(&self.granted).map(|(named, granted)| (named.name, *granted))
     }
 
     /// Computes how each limit stands right after this call.
     #[must_use]
     pub fn standing(&self) -> [Standing; N] {
         array::from_fn(|at| {
-            let (Named { name, limit }, held) = (&self.limits[at], &self.held[at]);
-            let granted = limit.granted(held);
-            Standing::new(name, limit.policy(), granted.remaining(), granted.full_after())
+            let (Named { name, limit }, granted) = (&self.limits[at], &self.granted[at]);
+            let (remaining, full) = granted.remaining_and_full();
+            Standing::new(name, limit.policy(), remaining, full)
         })
     }
 

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::limit::Policy;
+use crate::algorithm::Wait;
 use crate::tokens::Tokens;
 
 /// How one limit of a [`LimitSet`](super::LimitSet) stands for a key at one moment: what it takes to tell others of it.
@@ -31,19 +32,15 @@ pub struct Standing {
     capacity: Tokens,
     window: Duration,
     available: Tokens,
-    full_after: Duration,
+    /// Computed only if it is asked for.
+    full: Wait,
 }
 
 impl Standing {
-    pub(super) fn new(
-        name: &'static str,
-        policy: Policy,
-        available: Tokens,
-        full_after: Duration,
-    ) -> Self {
+    pub(super) fn new(name: &'static str, policy: Policy, available: Tokens, full: Wait) -> Self {
         let Policy { capacity, window } = policy;
         // A striped bucket may hold more than one call can take.
-        Self { name, capacity, window, available: available.min(capacity), full_after }
+        Self { name, capacity, window, available: available.min(capacity), full }
     }
 
     /// The name of the limit.
@@ -70,9 +67,9 @@ impl Standing {
         self.available
     }
 
-    /// How long until nothing is missing if nobody takes tokens.
+    /// Computes how long until nothing is missing if nobody takes tokens.
     #[must_use]
-    pub const fn full_after(&self) -> Duration {
-        self.full_after
+    pub fn full_after(&self) -> Duration {
+        self.full.duration()
     }
 }
