@@ -29,7 +29,7 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<S, B, F> {
-        Serving { #[pin] future: F, fields: Option<Fields> },
+        Serving { #[pin] future: F, fields: Fields },
         Refused { response: Option<Response<Bytes>> },
         Waiting { waiting: Option<Box<Waiting<S, B>>> },
     }
@@ -43,17 +43,40 @@ struct Waiting<S, B> {
 }
 
 impl<S: Service<Request<B>>, B> RateLimitFuture<S, B> {
+    #[inline]
     pub(super) fn serving(future: S::Future, fields: Fields) -> Self {
-        Self { state: State::Serving { future, fields: Some(fields) } }
+        Self { state: State::Serving { future, fields } }
     }
 
     pub(super) fn refused(response: Response<Bytes>) -> Self {
         Self { state: State::Refused { response: Some(response) } }
     }
 
+    #[cold]
     pub(super) fn waiting(pending: Pending, request: Request<B>, service: S) -> Self {
         let waiting = Box::new(Waiting { pending, request, service });
         Self { state: State::Waiting { waiting: Some(waiting) } }
+    }
+}
+
+impl<S: Service<Request<B>>, B> State<S, B, S::Future> {
+    /// What is next, when the wait is over.
+    #[cold]
+    #[inline(never)]
+    fn after(waiting: &mut Option<Box<Waiting<S, B>>>, cx: &mut Context<'_>) -> Poll<Self> {
+        let Some(held) = waiting else { return Poll::Pending };
+        let decided = ready!(held.pending.as_mut().poll(cx));
+        let Some(held) = waiting.take() else { return Poll::Pending };
+        let Waiting { mut request, mut service, .. } = *held;
+        Poll::Ready(match decided {
+            Err(response) => Self::Refused { response: Some(response) },
+            Ok(passed) => {
+                if let Some(permit) = passed.permit {
+                    request.extensions_mut().insert(permit);
+                }
+                Self::Serving { future: service.call(request), fields: passed.fields }
+            }
+        })
     }
 }
 
@@ -63,41 +86,27 @@ where
 {
     type Output = Result<Response<Limited<R>>, S::Error>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
-        loop {
-            match state.as_mut().project() {
-                StateProj::Serving { future, fields } => {
-                    let mut response = ready!(future.poll(cx))?;
-                    if let Some(fields) = fields.take() {
-                        fields.add_to(response.headers_mut());
-                    }
-                    return Poll::Ready(Ok(response.map(Limited::served)));
+        if let StateProj::Waiting { waiting } = state.as_mut().project() {
+            let next = ready!(State::after(waiting, cx));
+            state.set(next);
+        }
+        match state.project() {
+            StateProj::Serving { future, fields } => match future.poll(cx) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                Poll::Ready(Ok(mut response)) => {
+                    fields.add_to(response.headers_mut());
+                    Poll::Ready(Ok(response.map(Limited::served)))
                 }
-                StateProj::Refused { response } => {
-                    return match response.take() {
-                        Some(response) => Poll::Ready(Ok(response.map(Limited::refused))),
-                        // It has been answered: as a future that is polled again, it may do anything but this harm.
-                        None => Poll::Pending,
-                    };
-                }
-                StateProj::Waiting { waiting } => {
-                    let Some(held) = waiting else { return Poll::Pending };
-                    let decided = ready!(held.pending.as_mut().poll(cx));
-                    let Some(held) = waiting.take() else { return Poll::Pending };
-                    let Waiting { mut request, mut service, .. } = *held;
-                    state.set(match decided {
-                        Err(response) => State::Refused { response: Some(response) },
-                        Ok(passed) => {
-                            if let Some(permit) = passed.permit {
-                                request.extensions_mut().insert(permit);
-                            }
-                            let future = service.call(request);
-                            State::Serving { future, fields: Some(passed.fields) }
-                        }
-                    });
-                }
-            }
+            },
+            // One that was answered may do anything but harm when it is polled again.
+            StateProj::Refused { response } => response.take().map_or(Poll::Pending, |response| {
+                Poll::Ready(Ok(response.map(Limited::refused)))
+            }),
+            StateProj::Waiting { .. } => Poll::Pending,
         }
     }
 }

@@ -240,7 +240,7 @@ where
         &self,
         head: &RequestHead<'_>,
         refusal: &Refusal<'_>,
-        fields: Fields,
+        mut fields: Fields,
     ) -> Response<Bytes> {
         let mut response =
             if head.is_grpc() { grpc::answer(head, refusal) } else { self.answer.to(refusal) };

@@ -282,8 +282,17 @@ impl Fields {
 
     /// Adds them to what is there: to lists as further elements, otherwise where the name is not taken. What is there
     /// is from a layer further in, or from the service, who know better.
-    pub(super) fn add_to(self, headers: &mut HeaderMap) {
-        for (name, value) in self.fields {
+    #[inline]
+    pub(super) fn add_to(&mut self, headers: &mut HeaderMap) {
+        if !self.fields.is_empty() {
+            self.add_all_to(headers);
+        }
+    }
+
+    #[inline(never)]
+    fn add_all_to(&mut self, headers: &mut HeaderMap) {
+        headers.reserve(self.fields.len());
+        for (name, value) in self.fields.drain(..) {
             let is_list = (name == RATELIMIT || name == RATELIMIT_POLICY)
                 && value.as_bytes().starts_with(b"\"");
             if is_list {

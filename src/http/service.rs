@@ -60,6 +60,7 @@ where
         self.inner.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, mut request: Request<B>) -> RateLimitFuture<S, B> {
         match self.gate.decide(&RequestHead::of(&request)) {
             Decision::Pass(passed) => {
