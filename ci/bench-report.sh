@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Runs the benchmarks several times over, and makes docs/performance.md and its charts of the results.
 # BENCHES="direct" runs that one anew, and takes what is left of the last runs of the others: "striped", "algorithms",
-# "keyed", "waiting". Takes 38 minutes, five of them for `direct`, three for `striped`, five for `algorithms` and five for
-# `waiting`. For trying it out: BENCH_ROUNDS=1 BENCH_MOST_KEYS=100000.
+# "keyed", "waiting", "http". Takes 40 minutes, five of them for `direct`, three for `striped`, five for `algorithms`, five for
+# `waiting` and two for `http`. For trying it out: BENCH_ROUNDS=1 BENCH_MOST_KEYS=100000.
 source "$(dirname "$0")/preamble.sh"
 
 readonly rounds=${BENCH_ROUNDS:-5}
-readonly all_benches=(direct striped algorithms keyed waiting)
+readonly all_benches=(direct striped algorithms keyed waiting http)
 read -ra benches <<<"${BENCHES:-${all_benches[*]}}"
 readonly results=$target_dir/bench-report
 
@@ -20,7 +20,7 @@ awk -v busy="$busy" 'BEGIN { exit !(busy > 0.5) }' &&
     warns "the machine is busy (load $busy): the numbers will be worth little"
 
 # The crate as it is by default, with what a benchmark needs beyond that: all clocks, the other store, or a timer.
-declare -A features=([direct]=coarse [striped]=tsc [algorithms]=tsc [keyed]=papaya [waiting]=tokio)
+declare -A features=([direct]=coarse [striped]=tsc [algorithms]=tsc [keyed]=papaya [waiting]=tokio [http]=metrics)
 
 # Builds a benchmark, and keeps the program: whatever happens to the source meanwhile, all rounds are of one and
 # the same.

@@ -40,6 +40,13 @@ impl<'a> Granted<'a> {
         self.grant.terms.left(self.grant.left, self.grant.now_ns).available
     }
 
+    /// What is left, and when the bucket is full.
+    #[cfg(feature = "std")]
+    pub(crate) fn remaining_and_full(&self) -> (Tokens, Wait) {
+        let left = self.grant.terms.left(self.grant.left, self.grant.now_ns);
+        (left.available, left.full)
+    }
+
     /// Computes how long until what was granted may go: at once, but from a
     /// [`LeakyQueue`](crate::LeakyQueue). From the time of the call.
     #[must_use]
@@ -86,6 +93,11 @@ impl<A: Algorithm> Snapshot<A> {
     #[must_use]
     pub fn algorithm(&self) -> A {
         self.algorithm
+    }
+
+    #[cfg(feature = "std")]
+    pub(crate) fn full(&self) -> Wait {
+        self.full
     }
 
     /// Computes how long until the bucket is full if nobody takes tokens; zero if it is.

@@ -27,6 +27,7 @@
 //! * `consume(cost).await` and [`Reservation`]: a turn, first come, first served.
 //! * `LimitSet`: several limits, one decision; an estimate reserved, the truth settled.
 //! * `StripedBucket`: one bucket that every core takes from at full speed.
+//! * `http::RateLimitLayer`: limits in front of a service of axum, hyper, tonic or anything of tower's.
 //! * [`Denied`]: not yet, and how long to wait; or never.
 //! * [`Tokens`]: an exact amount, for costs such as 0.5.
 //! * [`SystemClock`] and the others: where the time comes from. Every call has a twin `*_at` that is given
@@ -42,6 +43,9 @@
 //! | `async` | yes | `consume(cost).await` in any runtime, on [async-io](https://docs.rs/async-io)'s timer |
 //! | `tokio` | no | `TokioTimer` and `TokioClock` |
 //! | `stream` | no | `PaceStream` and `PaceSink`: the items of a stream, or into a sink, each when its tokens are good |
+//! | `tower` | no | `http::RateLimitLayer`: a [tower](https://docs.rs/tower) layer for HTTP and gRPC |
+//! | `metrics` | no | `http::Metrics`: what the layer decided, as counters of the [metrics](https://docs.rs/metrics) crate |
+//! | `tracing` | no | `http::Tracing`: the same as events of the [tracing](https://docs.rs/tracing) crate |
 //! | `papaya` | no | `KeyedLimiter` without locks, on [papaya](https://docs.rs/papaya): for a few keys that many threads hammer |
 //! | `coarse` | no | `CoarseClock`: Linux's coarse clock, 2 ns |
 //! | `serde` | no | [`Quota`] and [`Tokens`] as text in configuration files; saved keys |
@@ -67,6 +71,8 @@ mod clocked;
 mod error;
 mod fill;
 mod held;
+#[cfg(feature = "tower")]
+pub mod http;
 #[cfg(feature = "keyed")]
 mod keyed;
 mod limiter;
@@ -130,7 +136,7 @@ pub use wait::AnyRuntime;
 #[cfg(feature = "keyed")]
 pub use wait::OfKey;
 #[cfg(feature = "std")]
-pub use wait::{Costs, GrantedSet, Jitter, LimitSet, OfKeys, Rejected, Timer, Waiting};
+pub use wait::{Costs, GrantedSet, Jitter, LimitSet, OfKeys, Rejected, Standing, Timer, Waiting};
 pub use wait::{Limit, Of, OnDrop, Reservation, Source};
 #[cfg(feature = "stream")]
 pub use wait::{PaceSink, PaceStream, Paced, PacedSink, PacedSinkError, Unpaid};

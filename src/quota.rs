@@ -101,6 +101,28 @@ impl Quota {
     pub const fn capacity(&self) -> Tokens {
         self.capacity
     }
+
+    /// Computes in what time an empty bucket fills, rounded up to a nanosecond; at most 584 years.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use flowgate::Quota;
+    ///
+    /// assert_eq!(Quota::per_minute(60).burst(10).fill_time(), Duration::from_secs(10));
+    /// ```
+    #[must_use]
+    pub fn fill_time(&self) -> Duration {
+        let period = self.period.as_nanos();
+        let (mut capacity, mut tokens) = (self.capacity.to_nanos(), self.tokens.to_nanos());
+        // Their ratio counts: of both as many bits are left out as the product has too many.
+        while capacity.checked_mul(period).is_none() {
+            (capacity, tokens) = (capacity >> 1, tokens >> 1);
+        }
+        let nanos = capacity.saturating_mul(period).div_ceil(tokens.max(1));
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
 }
 
 /// A bucket that cannot hold one token is rarely meant, so a rate below one per period gets one.

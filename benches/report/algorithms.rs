@@ -1,7 +1,7 @@
 //! The algorithms' part of the page: each beside the token bucket, given the time, and beside rate-net's on its clock.
 
 use crate::names::Path;
-use crate::striped;
+use crate::{http, striped};
 
 /// A part of the page, with a chart for some of its paths together.
 pub(crate) struct Section {
@@ -24,7 +24,7 @@ pub(crate) const ANSWERS: [(&str, &str); 3] = [
 ];
 
 /// In the order of the page.
-pub(crate) const SECTIONS: [&Section; 3] = [&striped::SECTION, &GIVEN, &ON_CLOCK];
+pub(crate) const SECTIONS: [&Section; 4] = [&striped::SECTION, &GIVEN, &ON_CLOCK, &http::SECTION];
 
 pub(crate) const GIVEN: Section = Section {
     name: "algorithms_given",

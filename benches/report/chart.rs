@@ -7,7 +7,7 @@ use crate::lines::{self, Line, Panel};
 use crate::measured::{Id, Measured, Results};
 use crate::names::{self, Kind, PATHS, Path, ROWS};
 use crate::page::threads;
-use crate::{scaling, striped, waiting};
+use crate::{http, scaling, striped, waiting};
 
 /// A chart, and where it belongs.
 pub(crate) struct Chart {
@@ -23,6 +23,7 @@ pub(crate) fn all(results: &Results) -> Result<Vec<Chart>, String> {
     charts.extend(striped(&results.decisions)?);
     charts.extend(algorithms_given(&results.decisions)?);
     charts.extend(algorithms_on_clock(&results.decisions)?);
+    charts.extend(http(&results.decisions)?);
     charts.extend(by_number_of_keys(&results.decisions)?);
     charts.extend(memory(&results.figures)?);
     for (name, captions, bars) in waiting::bars(&results.figures) {
@@ -124,6 +125,23 @@ fn algorithms_on_clock(measured: &Measured) -> Result<Vec<Chart>, String> {
         charts.push(of_bars(ON_CLOCK.name, file_name, &captions, &all)?);
     }
     Ok(charts)
+}
+
+/// Layers beside each other.
+fn http(measured: &Measured) -> Result<Option<Chart>, String> {
+    let paths = ["http_allowed", "http_denied"];
+    let places = paths.map(|path| (path, 1));
+    let bars = bars_at(measured, &places, &rows_of(measured, &paths), |ns| ns)?;
+    if bars.is_empty() {
+        return Ok(None);
+    }
+    let captions = Captions {
+        title: "A layer around a service that does nothing: the time of one request, 1 thread",
+        unit: "ns per request: shorter is better",
+        series: places.len(),
+        shades: "allowed; denied",
+    };
+    of_bars(http::SECTION.name, "performance-http.svg".into(), &captions, &bars).map(Some)
 }
 
 /// What was measured in any of these paths.

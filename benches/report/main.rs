@@ -11,6 +11,7 @@ mod algorithm_targets;
 mod algorithms;
 mod bars;
 mod chart;
+mod http;
 mod keyed;
 mod keyed_targets;
 mod lines;

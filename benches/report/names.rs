@@ -150,6 +150,16 @@ pub(crate) const ROWS: &[Row] = &[
     rival("waiting_leaky_unfair", "leaky-bucket, unfair", "Instant", "waiting_tokio"),
     floor("waiting_sleep", "tokio's sleep, no limiter"),
     floor("waiting_spawn", "tasks that do not wait"),
+    ours("http_flowgate", "flowgate", "TSC"),
+    ours("http_flowgate_plain", "flowgate, no fields but Retry-After", "TSC"),
+    ours("http_flowgate_everywhere", "flowgate, fields on all responses", "TSC"),
+    ours("http_flowgate_proxy", "flowgate, behind a trusted proxy", "TSC"),
+    ours("http_flowgate_permits", "flowgate, with permits", "TSC"),
+    ours("http_flowgate_metrics", "flowgate, with metrics, no recorder", "TSC"),
+    ours("http_flowgate_set", "flowgate, two limits by API key", "TSC"),
+    rival("tower_governor", "tower_governor", "TSC", "http_flowgate"),
+    rival("rate_net_layer", "rate-net's layer", "Instant", "http_flowgate"),
+    floor("http_service", "the service alone"),
     floor("keyed_draw", "reading the key alone"),
     floor("machine", "the machine, no limiter"),
     floor("tsc_read", "one bare TSC read"),
@@ -159,8 +169,15 @@ pub(crate) const ROWS: &[Row] = &[
 ];
 
 /// The crates that are measured, as `Cargo.lock` calls them.
-pub(crate) const CRATES: &[&str] =
-    &["governor", "leaky-bucket", "better-bucket", "ratelimit", "rate-net", "parking_lot"];
+pub(crate) const CRATES: &[&str] = &[
+    "governor",
+    "leaky-bucket",
+    "better-bucket",
+    "ratelimit",
+    "rate-net",
+    "tower_governor",
+    "parking_lot",
+];
 
 /// What a benchmark's name means, or what to do about it.
 pub(crate) fn row(name: &str) -> Result<&'static Row, String> {

@@ -1,7 +1,7 @@
 //! What must be reached, and whether it is.
 
 use crate::measured::{Id, Results, Spread};
-use crate::{algorithm_targets, keyed_targets, striped, waiting_targets};
+use crate::{algorithm_targets, http, keyed_targets, striped, waiting_targets};
 
 /// Something that was measured, and the bound that it must keep.
 pub(crate) struct Target {
@@ -17,6 +17,8 @@ pub(crate) enum Bound {
     TimeAtMost(f64),
     /// Our calls per second are at least so many times theirs.
     ThroughputAtLeast(f64),
+    /// Our time per call is at most so many nanoseconds.
+    TimeWithin(f64),
     /// Our figure is at most so many times theirs.
     FigureAtMost(f64),
     /// Our figure is at most so much.
@@ -62,10 +64,16 @@ impl Target {
         Self { what: what.into(), bound, ours: id(ours), than: None }
     }
 
+    /// A bound on the time of a call by itself.
+    pub(crate) fn within(what: &str, ns: f64, ours: Place) -> Self {
+        Self::alone(what, Bound::TimeWithin(ns), ours)
+    }
+
     pub(crate) fn bound(&self) -> String {
         match self.bound {
             Bound::TimeAtMost(times) => format!("time ≤ {times} ×"),
             Bound::ThroughputAtLeast(times) => format!("throughput ≥ {times} ×"),
+            Bound::TimeWithin(ns) => format!("time ≤ {}", Unit::Time.show(ns)),
             Bound::FigureAtMost(times) => format!("≤ {times} ×"),
             Bound::AtMost(figure, Unit::Bytes) => format!("≤ {figure} B"),
             Bound::AtMost(ns, Unit::Time) => format!("≤ {} ms", ns / 1e6),
@@ -83,6 +91,7 @@ impl Target {
         match self.bound {
             Bound::TimeAtMost(_) => decisions.ratio(&self.ours, than?),
             Bound::ThroughputAtLeast(_) => decisions.ratio(than?, &self.ours),
+            Bound::TimeWithin(_) => decisions.spread(&self.ours),
             Bound::FigureAtMost(_) => figures.ratio(&self.ours, than?),
             Bound::AtMost(..) => figures.spread(&self.ours),
         }
@@ -91,6 +100,7 @@ impl Target {
     pub(crate) fn show(&self, measured: f64) -> String {
         match self.bound {
             Bound::AtMost(_, unit) => unit.show(measured),
+            Bound::TimeWithin(_) => Unit::Time.show(measured),
             _ => format!("{measured:.2}"),
         }
     }
@@ -103,9 +113,10 @@ impl Target {
     pub(crate) fn is_met_by(&self, measured: Spread) -> bool {
         match self.bound {
             Bound::ThroughputAtLeast(least) => measured.median >= least,
-            Bound::TimeAtMost(most) | Bound::FigureAtMost(most) | Bound::AtMost(most, _) => {
-                measured.median <= most
-            }
+            Bound::TimeAtMost(most)
+            | Bound::TimeWithin(most)
+            | Bound::FigureAtMost(most)
+            | Bound::AtMost(most, _) => measured.median <= most,
         }
     }
 }
@@ -121,6 +132,7 @@ pub(crate) fn all() -> Vec<Target> {
     all.extend(algorithm_targets::all());
     all.extend(keyed_targets::all());
     all.extend(waiting_targets::all());
+    all.extend(http::targets());
     all
 }
 

@@ -210,6 +210,10 @@ impl Rules for Instants {
         Quota::from_words(words)
     }
 
+    fn window(quota: &Quota) -> core::time::Duration {
+        quota.fill_time()
+    }
+
     #[inline]
     fn units_per_token(&self) -> u64 {
         NANOS

@@ -1,6 +1,7 @@
 //! What the algorithms on one word have in common.
 
 use core::fmt::Debug;
+use core::time::Duration;
 
 use super::Wait;
 use crate::error::QuotaError;
@@ -27,6 +28,9 @@ pub trait Rules: Copy + Debug + Send + Sync + 'static {
     fn plan_from_words(words: [u64; 5]) -> Self::Plan;
     fn config_words(config: &Self::Config) -> [u64; 5];
     fn config_from_words(words: [u64; 5]) -> Self::Config;
+
+    /// In what time the capacity comes back: a bucket fills, or a window passes.
+    fn window(config: &Self::Config) -> Duration;
 
     fn units_per_token(&self) -> u64;
 

@@ -356,6 +356,10 @@ impl Rules for Layout {
         Quota::from_words(words)
     }
 
+    fn window(quota: &Quota) -> core::time::Duration {
+        quota.fill_time()
+    }
+
     #[inline]
     fn units_per_token(&self) -> u64 {
         self.units_per_token

@@ -451,6 +451,10 @@ impl Rules for Windows {
         }
     }
 
+    fn window(per: &PerPeriod) -> Duration {
+        per.period
+    }
+
     #[inline]
     fn units_per_token(&self) -> u64 {
         self.units_per_token

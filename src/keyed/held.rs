@@ -7,7 +7,7 @@ use std::borrow::ToOwned;
 
 use super::on::On;
 use super::room::WhenFull;
-use crate::algorithm::Algorithm;
+use crate::algorithm::{Algorithm, Wait};
 use crate::bucket::{Bucket, Gone};
 use crate::cell::Cell;
 use crate::clock::Clock;
@@ -71,6 +71,19 @@ impl<K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> On<'_, K, A, 
         let wanted = self.terms.wanted(cost);
         self.look(key, now_ns, |bucket| bucket.would_refuse(wanted, most_wait_ns, now_ns))
             .unwrap_or_else(|| Some(Refused::for_good(self.no_room(now_ns))))
+    }
+
+    /// What one call could take, and how long until nothing is missing. Adds no key.
+    pub(crate) fn look_at<Q>(self, key: &Q, now_ns: u64) -> (Tokens, Wait)
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq,
+    {
+        let look = self.look(key, now_ns, |bucket| {
+            let read = bucket.read(now_ns)?;
+            Ok((read.available, read.full))
+        });
+        look.unwrap_or((Tokens::ZERO, Wait::after(now_ns, 0)))
     }
 
     /// How long what is held is not good yet.

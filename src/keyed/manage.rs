@@ -91,7 +91,11 @@ impl<K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> KeyedLimiter<
     /// # Ok::<(), flowgate::QuotaError>(())
     /// ```
     pub fn len(&self) -> usize {
-        usize::try_from(self.buckets.room.keys()).unwrap_or(usize::MAX)
+        usize::try_from(self.held()).unwrap_or(usize::MAX)
+    }
+
+    pub(crate) fn held(&self) -> u64 {
+        self.buckets.room.keys()
     }
 
     /// Tells whether no key is held.

@@ -1,5 +1,7 @@
 //! Taking ahead of time: what stripes hold goes to the central bucket, which then goes into debt.
 
+use crate::algorithm::Wait;
+
 use super::StripedBucket;
 use super::stripes::Lying;
 use crate::answer::Granted;
@@ -7,7 +9,7 @@ use crate::clock::Clock;
 use crate::error::{Denied, Never};
 use crate::held::{Held, Refused};
 use crate::tokens::Tokens;
-use crate::wait::Sealed;
+use crate::wait::{Policy, Sealed};
 
 impl<Q: ?Sized, C: Clock + Sync> Sealed<Q> for StripedBucket<C> {
     fn now_ns(&self) -> u64 {
@@ -17,6 +19,10 @@ impl<Q: ?Sized, C: Clock + Sync> Sealed<Q> for StripedBucket<C> {
     #[inline]
     fn take_now(&self, _key: &Q, cost: Tokens) -> Option<Granted<'_>> {
         self.try_consume(cost).ok()
+    }
+
+    fn try_now(&self, _key: &Q, cost: Tokens) -> Option<Result<Granted<'_>, Denied>> {
+        Some(self.try_consume(cost))
     }
 
     /// Whoever needs not wait takes as `try_consume` does. Whoever must has the stripes emptied first: so nothing lies
@@ -92,5 +98,15 @@ impl<Q: ?Sized, C: Clock + Sync> Sealed<Q> for StripedBucket<C> {
 
     fn available_at(&self, _key: &Q, now_ns: u64) -> Tokens {
         self.available_at(now_ns)
+    }
+
+    fn policy(&self) -> Policy {
+        // No call takes more than is guaranteed to be in reach.
+        Policy { capacity: self.guaranteed_burst(), window: self.quota().fill_time() }
+    }
+
+    fn look_at(&self, _key: &Q, now_ns: u64) -> (Tokens, Wait) {
+        let snapshot = self.snapshot_at(now_ns);
+        (snapshot.available(), snapshot.full())
     }
 }

@@ -9,13 +9,13 @@ use std::borrow::ToOwned;
 
 use super::direct::nanos;
 use super::drive::{Keep, Patience, Plain, Waiter};
-use super::limit::{OneBucket, Sealed, granted_by};
+use super::limit::{OneBucket, Policy, Sealed, granted_by, policy_by};
 use super::reservation::Reservation;
 use super::source::{Lend, Of};
 #[cfg(feature = "async")]
 use super::timer::AnyRuntime;
 use super::waiting::Waiting;
-use crate::algorithm::{Algorithm, Reservable, Rules};
+use crate::algorithm::{Algorithm, Reservable, Rules, Wait};
 use crate::answer::Granted;
 use crate::bucket::Bucket;
 use crate::clock::Clock;
@@ -60,6 +60,11 @@ macro_rules! by_key {
                     return None;
                 }
                 self.$on().try_consume(key, cost).ok()
+            }
+
+            fn try_now(&self, key: &Q, cost: Tokens) -> Option<Result<Granted<'_>, Denied>> {
+                let goes_at_once = !self.$on().terms().layout.paces();
+                goes_at_once.then(|| self.$on().try_consume(key, cost))
             }
 
             fn hold_at(
@@ -108,6 +113,18 @@ macro_rules! by_key {
 
             fn available_at(&self, key: &Q, now_ns: u64) -> Tokens {
                 self.$on().available_at(key, now_ns)
+            }
+
+            fn policy(&self) -> Policy {
+                policy_by(self.$on().terms())
+            }
+
+            fn look_at(&self, key: &Q, now_ns: u64) -> (Tokens, Wait) {
+                self.$on().look_at(key, now_ns)
+            }
+
+            fn keys_held(&self) -> Option<u64> {
+                Some(self.$on().limiter().held())
             }
         }
     };

@@ -1,6 +1,8 @@
 //! What waits, sets of limits and layers need of a limiter.
 
-use crate::algorithm::{Algorithm, Rules};
+use core::time::Duration;
+
+use crate::algorithm::{Algorithm, Rules, Wait};
 use crate::answer::Granted;
 use crate::bucket::{Bucket, Gone, Grant};
 use crate::clock::Clock;
@@ -25,6 +27,9 @@ pub trait Sealed<Q: ?Sized> {
 
     /// Takes what is there at once, and goes at once.
     fn take_now(&self, key: &Q, cost: Tokens) -> Option<Granted<'_>>;
+
+    /// Takes what is there at once, or says why not; `None` if what is taken may have to wait before it goes.
+    fn try_now(&self, key: &Q, cost: Tokens) -> Option<Result<Granted<'_>, Denied>>;
 
     /// Takes what will be there within `most_wait_ns`.
     fn hold_at(
@@ -62,6 +67,17 @@ pub trait Sealed<Q: ?Sized> {
 
     fn available_at(&self, key: &Q, now_ns: u64) -> Tokens;
 
+    /// What can be taken at once, and in what time that comes back.
+    fn policy(&self) -> Policy;
+
+    /// What one call could take, and how long until nothing is missing.
+    fn look_at(&self, key: &Q, now_ns: u64) -> (Tokens, Wait);
+
+    /// The number of keys that are held, of a limiter by key.
+    fn keys_held(&self) -> Option<u64> {
+        None
+    }
+
     /// Makes what is held cost `actual`: gives back what is more, or takes what is missing as deep as words can tell.
     /// Returns what could not be taken.
     fn settle_at(&self, key: &Q, held: &Held, actual: Tokens, now_ns: u64) -> Tokens {
@@ -88,6 +104,13 @@ pub trait Sealed<Q: ?Sized> {
             held => held,
         }
     }
+}
+
+/// What a limit allows, as far as all kinds of limits have it in common.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Policy {
+    pub(crate) capacity: Tokens,
+    pub(crate) window: Duration,
 }
 
 /// One bucket, whatever the key: that of a limiter without keys, or of a handle. Its word is never gone.
@@ -140,6 +163,12 @@ impl<Q: ?Sized, B: OneBucket> Sealed<Q> for B {
             return None;
         }
         Clocked { bucket, clock: self.clock() }.granted(cost)
+    }
+
+    fn try_now(&self, _key: &Q, cost: Tokens) -> Option<Result<Granted<'_>, Denied>> {
+        let bucket = self.bucket();
+        let goes_at_once = !bucket.terms.layout.paces();
+        goes_at_once.then(|| Clocked { bucket, clock: self.clock() }.try_consume(cost))
     }
 
     fn hold_at(
@@ -196,6 +225,16 @@ impl<Q: ?Sized, B: OneBucket> Sealed<Q> for B {
         self.bucket().available(now_ns).unwrap_or_default()
     }
 
+    fn policy(&self) -> Policy {
+        policy_by(self.bucket().terms)
+    }
+
+    fn look_at(&self, _key: &Q, now_ns: u64) -> (Tokens, Wait) {
+        let read = self.bucket().read(now_ns);
+        let none = || (Tokens::ZERO, Wait::after(now_ns, 0));
+        read.map_or_else(|Gone| none(), |read| (read.available, read.full))
+    }
+
     /// The word is read before the clock, as `try_consume` does.
     fn hold(&self, _key: &Q, cost: Tokens, most_wait_ns: u64) -> Result<Held, Refused> {
         let bucket = self.bucket();
@@ -210,6 +249,11 @@ impl<Q: ?Sized, B: OneBucket> Sealed<Q> for B {
             held => held,
         }
     }
+}
+
+pub(crate) fn policy_by<R: Rules>(terms: &Terms<R>) -> Policy {
+    let capacity = terms.tokens(terms.layout.capacity_units(&terms.plan()));
+    Policy { capacity, window: R::window(&terms.config()) }
 }
 
 pub(crate) fn granted_by<'a, R: Rules>(terms: &'a Terms<R>, held: &Held) -> Granted<'a> {

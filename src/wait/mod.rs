@@ -20,6 +20,8 @@ mod set;
 #[cfg(feature = "stream")]
 mod sink;
 mod source;
+#[cfg(feature = "std")]
+mod standing;
 #[cfg(feature = "stream")]
 mod stream;
 #[cfg(feature = "std")]
@@ -37,7 +39,7 @@ pub use jitter::Jitter;
 pub use keyed::OfKey;
 pub use limit::Limit;
 #[cfg(feature = "std")]
-pub(crate) use limit::Sealed;
+pub(crate) use limit::{Policy, Sealed};
 #[cfg(feature = "std")]
 pub use rejected::Rejected;
 pub use reservation::{OnDrop, Reservation};
@@ -46,6 +48,8 @@ pub use set::{Costs, GrantedSet, LimitSet, OfKeys};
 #[cfg(feature = "stream")]
 pub use sink::{PaceSink, PacedSink, PacedSinkError};
 pub use source::{Of, Source};
+#[cfg(feature = "std")]
+pub use standing::Standing;
 #[cfg(feature = "stream")]
 pub use stream::{PaceStream, Paced};
 #[cfg(feature = "async")]

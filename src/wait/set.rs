@@ -13,6 +13,7 @@ use super::limit::Limit;
 use super::rejected::{Rejected, Said};
 use super::reservation::Reservation;
 use super::source::{Again, Sealed};
+use super::standing::Standing;
 use super::waiting::Waiting;
 use crate::answer::Granted;
 use crate::held::{CLOSE_NS, Held, Refused};
@@ -178,13 +179,42 @@ impl<Q: ?Sized, const N: usize> LimitSet<Q, N> {
         keys: [&Q; N],
         costs: impl Into<Costs<N>>,
     ) -> Result<GrantedSet<'_, Q, N>, Rejected<N>> {
-        let held = self.hold(&keys, costs.into(), 0).map_err(|again| again.denied)?;
-        Ok(GrantedSet { limits: &self.limits, held })
+        let (costs, limits) = (costs.into(), &*self.limits);
+        // Of one there is nothing to be asked before, and nothing to be rolled back.
+        if N == 1
+            && let Some(Named { limit, .. }) = limits.first()
+            && let Some(answer) = limit.try_now(keys[0], costs.0[0])
+        {
+            let refused = |denied| self.rejected(&[Some(Refused::for_good(denied)); N]).denied;
+            return answer
+                .map(|granted| GrantedSet { limits, granted: [granted; N] })
+                .map_err(refused);
+        }
+        let held = self.hold(&keys, costs, 0).map_err(|again| again.denied)?;
+        Ok(GrantedSet { limits, granted: array::from_fn(|at| limits[at].limit.granted(&held[at])) })
     }
 
     /// Reads how many tokens each limit has for `key` now.
     pub fn available(&self, key: &Q) -> [Tokens; N] {
         self.each(|_, limit| limit.available_at(key, limit.now_ns()))
+    }
+
+    /// Reads how each limit stands for `key` now. Changes nothing, and adds no key.
+    ///
+    /// # Examples
+    ///
+    /// See [`Standing`].
+    pub fn standing(&self, key: &Q) -> [Standing; N] {
+        array::from_fn(|at| {
+            let Named { name, limit } = &self.limits[at];
+            let (available, full) = limit.look_at(key, limit.now_ns());
+            Standing::new(name, limit.policy(), available, full)
+        })
+    }
+
+    /// The number of keys that each limit holds, by name; `None` of those without keys.
+    pub fn keys_held(&self) -> impl Iterator<Item = (&'static str, Option<u64>)> + '_ {
+        self.limits.iter().map(|named| (named.name, named.limit.keys_held()))
     }
 
     /// One of something for each limit.
@@ -396,14 +426,23 @@ impl<Q: ?Sized, const N: usize> fmt::Debug for LimitSet<Q, N> {
 /// What a call of a [`LimitSet`] took, and what it left.
 pub struct GrantedSet<'a, Q: ?Sized, const N: usize> {
     limits: &'a [Named<Q>],
-    held: [Held; N],
+    granted: [Granted<'a>; N],
 }
 
 impl<'a, Q: ?Sized, const N: usize> GrantedSet<'a, Q, N> {
     /// For each limit, by name, what was taken and what was left.
     pub fn each(&self) -> impl Iterator<Item = (&'static str, Granted<'a>)> + '_ {
-        let limits = self.limits;
-        limits.iter().zip(&self.held).map(|(named, held)| (named.name, named.limit.granted(held)))
+        self.limits.iter().zip(&self.granted).map(|(named, granted)| (named.name, *granted))
+    }
+
+    /// Computes how each limit stands right after this call.
+    #[must_use]
+    pub fn standing(&self) -> [Standing; N] {
+        array::from_fn(|at| {
+            let (Named { name, limit }, granted) = (&self.limits[at], &self.granted[at]);
+            let (remaining, full) = granted.remaining_and_full();
+            Standing::new(name, limit.policy(), remaining, full)
+        })
     }
 
     /// Computes the tokens left right after this call, for each limit.

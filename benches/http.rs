@@ -1,0 +1,154 @@
+//! Layers around a service that does nothing, beside those of others: what a request pays for its limit.
+//!
+//! A benchmark is called `path/threads/row`, for instance `http_denied/1/tower_governor`. `ci/bench-report.sh` runs this file
+//! several times over and makes `docs/performance.md` of it.
+
+// A layer that does not take its limit should be seen at once.
+#![allow(clippy::expect_used)]
+
+mod rounds;
+
+use std::convert::Infallible;
+use std::future::{Future, Ready, ready};
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use criterion::measurement::WallTime;
+use criterion::{BatchSize, BenchmarkGroup};
+use flowgate::http::{ClientIp, HeaderKey, Headers, Metrics, RateLimitLayer};
+use flowgate::{KeyedLimiter, LimitSet, Quota};
+use http::{Request, Response};
+use tower::{Layer, Service, service_fn};
+use tower_governor::GovernorLayer;
+use tower_governor::governor::GovernorConfigBuilder;
+use tower_governor::key_extractor::PeerIpKeyExtractor;
+
+/// What a limiter is set to: a token in so long, and so many at once.
+#[derive(Clone, Copy)]
+struct Limit {
+    period: Duration,
+    burst: u32,
+}
+
+/// More than calls can take.
+const DEEP: Limit = Limit { period: Duration::from_micros(1), burst: 4_000_000_000 };
+/// One an hour, which is gone.
+const GONE: Limit = Limit { period: Duration::from_secs(3_600), burst: 1 };
+
+impl Limit {
+    fn quota(self) -> Quota {
+        Quota::new(1, self.period).burst(u64::from(self.burst))
+    }
+}
+
+fn main() {
+    let mut criterion = rounds::criterion();
+    for (path, limit, status) in [("http_allowed", DEEP, 200), ("http_denied", GONE, 429)] {
+        let mut rows = rows(limit, status);
+        rounds::in_turn(&mut rows);
+        let mut group = criterion.benchmark_group(format!("{path}/1"));
+        for row in rows {
+            row(&mut group);
+        }
+        group.finish();
+    }
+    criterion.final_summary();
+}
+
+type Row = Box<dyn Fn(&mut BenchmarkGroup<'_, WallTime>)>;
+
+/// Each by the address of the connection, but where it is said.
+fn rows(limit: Limit, status: u16) -> Vec<Row> {
+    let by_address = || ClientIp::new().peer(|ConnectInfo(peer): &ConnectInfo<SocketAddr>| *peer);
+    let limiter = move || KeyedLimiter::<IpAddr>::new(limit.quota()).expect("ours takes it");
+    let layer = move || RateLimitLayer::new(limiter()).key(by_address());
+    let plain = move || layer().headers(Headers::none());
+    let everywhere = move || layer().headers(Headers::draft_11().on_allowed());
+    let behind_proxy = move || {
+        let trusted = ["127.0.0.0/8".parse().expect("a network")];
+        let key =
+            ClientIp::trusting(trusted).peer(|ConnectInfo(peer): &ConnectInfo<SocketAddr>| *peer);
+        RateLimitLayer::new(limiter()).key(key)
+    };
+    let set = move || {
+        let quotas = [("requests", limit.quota()), ("tokens", limit.quota())];
+        let set = LimitSet::<str, 2>::per_key(quotas).expect("ours takes it");
+        RateLimitLayer::of(set).expect("names").key(HeaderKey::new("x-api-key").expect("a name"))
+    };
+    let governor = move || {
+        let mut config = GovernorConfigBuilder::default().key_extractor(PeerIpKeyExtractor);
+        config.period(limit.period).burst_size(limit.burst);
+        GovernorLayer::new(config.finish().expect("governor takes it"))
+    };
+    let rate_net = move || {
+        let limiter = rate_net::RateLimiter::builder().quota(1, limit.period).burst(limit.burst);
+        let limiter = limiter.try_build().expect("rate-net takes it");
+        let key = |info: &rate_net::tower::RequestInfo<'_>| {
+            let ConnectInfo(peer) = info.extensions().get::<ConnectInfo<SocketAddr>>()?;
+            Some(rate_net::Key::ip_prefix(peer.ip(), 32, 64))
+        };
+        rate_net::tower::RateLimitLayer::new(limiter, key)
+    };
+    let mut rows = vec![
+        row("http_flowgate", status, move || layer().layer(inner())),
+        row("http_flowgate_plain", status, move || plain().layer(inner())),
+        row("http_flowgate_everywhere", status, move || everywhere().layer(inner())),
+        row("http_flowgate_proxy", status, move || behind_proxy().layer(inner())),
+        row("http_flowgate_permits", status, move || layer().permits().layer(inner())),
+        row("http_flowgate_metrics", status, move || layer().observe(Metrics).layer(inner())),
+        row("http_flowgate_set", status, move || set().layer(inner())),
+        row("tower_governor", status, move || governor().layer(inner())),
+        row("rate_net_layer", status, move || rate_net().layer(inner())),
+    ];
+    if status == 200 {
+        rows.push(row("http_service", status, inner));
+    }
+    rows
+}
+
+/// The service, which does nothing.
+fn inner() -> impl Service<
+    Request<Body>,
+    Response = Response<Body>,
+    Error = Infallible,
+    Future = Ready<Result<Response<Body>, Infallible>>,
+> + Clone {
+    service_fn(|_: Request<Body>| ready(Ok(Response::new(Body::empty()))))
+}
+
+fn request() -> Request<Body> {
+    let peer = SocketAddr::from(([127, 0, 0, 1], 4711));
+    let request = Request::get("/v1/chat").extension(ConnectInfo(peer));
+    let request = request.header("x-api-key", "k-0123456789abcdef").header("host", "example.com");
+    let request = request.header("x-forwarded-for", "198.51.100.7, 203.0.113.9");
+    request.body(Body::empty()).expect("a request")
+}
+
+/// Asks for a response, and leaves the making of the request and the dropping of the response out of the time.
+fn row<S, B>(name: &'static str, status: u16, make: impl Fn() -> S + 'static) -> Row
+where
+    S: Service<Request<Body>, Response = Response<B>, Error = Infallible> + 'static,
+{
+    Box::new(move |group| {
+        let mut service = make();
+        let mut context = Context::from_waker(Waker::noop());
+        let mut ask = |request| {
+            let _ = service.poll_ready(&mut context);
+            match pin!(service.call(request)).poll(&mut context) {
+                Poll::Ready(Ok(response)) => response,
+                Poll::Pending => unreachable!("{name} waits"),
+            }
+        };
+        // What is one an hour is gone then.
+        ask(request());
+        assert_eq!(ask(request()).status(), status, "{name}");
+        group.bench_function(name, |bencher| {
+            bencher.iter_batched(request, &mut ask, BatchSize::SmallInput);
+        });
+        assert_eq!(ask(request()).status(), status, "{name}");
+    })
+}

@@ -1,0 +1,80 @@
+//! The body of a response that may be the layer's own.
+
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
+use bytes::{Buf, Bytes};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+pin_project! {
+    /// The body of the inner service's response, or that of a refusal.
+    ///
+    /// A [`Body`] wherever `B` is one of [`Bytes`], as those of axum, hyper and tonic are.
+    #[derive(Debug)]
+    pub struct Limited<B> {
+        #[pin]
+        kind: Kind<B>,
+    }
+}
+
+pin_project! {
+    #[project = KindProj]
+    #[derive(Debug)]
+    enum Kind<B> {
+        Served { #[pin] body: B },
+        Refused { body: Bytes },
+    }
+}
+
+impl<B> Limited<B> {
+    pub(super) fn served(body: B) -> Self {
+        Self { kind: Kind::Served { body } }
+    }
+
+    pub(super) fn refused(body: Bytes) -> Self {
+        Self { kind: Kind::Refused { body } }
+    }
+
+    /// The inner service's body, if the request was let through.
+    pub fn into_inner(self) -> Option<B> {
+        match self.kind {
+            Kind::Served { body } => Some(body),
+            Kind::Refused { .. } => None,
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for Limited<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        match self.project().kind.project() {
+            KindProj::Served { body } => body.poll_frame(cx),
+            KindProj::Refused { body } => {
+                let whole = core::mem::take(body);
+                Poll::Ready(whole.has_remaining().then(|| Ok(Frame::data(whole))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Served { body } => body.is_end_stream(),
+            Kind::Refused { body } => body.is_empty(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Served { body } => body.size_hint(),
+            Kind::Refused { body } => {
+                SizeHint::with_exact(u64::try_from(body.len()).unwrap_or(u64::MAX))
+            }
+        }
+    }
+}

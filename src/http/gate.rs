@@ -1,0 +1,337 @@
+//! The decision about a request.
+
+use core::borrow::Borrow;
+use core::future::Future;
+use core::pin::Pin;
+use std::borrow::ToOwned;
+use std::boxed::Box;
+use std::sync::Arc;
+use std::vec::Vec;
+
+use bytes::Bytes;
+use http::Response;
+
+use super::answer::Answer;
+use super::grpc;
+use super::head::RequestHead;
+use super::headers::{Fields, Headers, Told};
+use super::key::{Key, WithoutKey};
+use super::observe::{Event, Observers};
+use super::permit::RequestPermit;
+use super::policy::Policy;
+use super::refusal::Refusal;
+use super::room::{Place, Room};
+use crate::tokens::Tokens;
+use crate::wait::{Costs, OfKeys, Rejected, Reservation, Standing};
+
+/// All that a layer was told; its services share it.
+pub(super) struct Gate<Q: ?Sized + ToOwned, const N: usize, K> {
+    pub(super) key: K,
+    pub(super) policy: Policy<Q, N>,
+    /// Other sets, and when they count: the first that does.
+    pub(super) others: Vec<(When, Policy<Q, N>)>,
+    pub(super) cost: Option<CostOf<N>>,
+    pub(super) skip: Option<When>,
+    pub(super) without_key: WithoutKey<Q::Owned>,
+    pub(super) is_shadow: bool,
+    pub(super) wait: Option<Wait<Q, N>>,
+    pub(super) has_permits: bool,
+    pub(super) headers: Headers,
+    pub(super) answer: Answer,
+    pub(super) observers: Observers,
+}
+
+pub(super) type When = Arc<dyn Fn(&RequestHead<'_>) -> bool + Send + Sync>;
+pub(super) type CostOf<const N: usize> = Arc<dyn Fn(&RequestHead<'_>) -> [Tokens; N] + Send + Sync>;
+
+type Acquired<Q, const N: usize> = Result<Reservation<OfKeys<Q, N>>, Rejected<N>>;
+/// Waits until the costs are there.
+pub(super) type Acquire<Q, const N: usize> = Arc<
+    dyn Fn(OfKeys<Q, N>, Costs<N>) -> Pin<Box<dyn Future<Output = Acquired<Q, N>> + Send>>
+        + Send
+        + Sync,
+>;
+
+/// How requests wait.
+pub(super) struct Wait<Q: ?Sized + ToOwned, const N: usize> {
+    pub(super) max_wait: core::time::Duration,
+    pub(super) room: Room,
+    pub(super) acquire: Acquire<Q, N>,
+}
+
+impl<Q: ?Sized + ToOwned, const N: usize> Clone for Wait<Q, N> {
+    fn clone(&self) -> Self {
+        Self {
+            max_wait: self.max_wait,
+            room: self.room.clone(),
+            acquire: Arc::clone(&self.acquire),
+        }
+    }
+}
+
+/// What becomes of a request.
+pub(super) enum Decision {
+    Pass(Passed),
+    Refuse(Response<Bytes>),
+    Wait(Pending),
+}
+
+/// A decision that takes time.
+pub(super) type Pending = Pin<Box<dyn Future<Output = Result<Passed, Response<Bytes>>> + Send>>;
+
+/// What goes with a request that is let through.
+#[derive(Default)]
+pub(super) struct Passed {
+    /// For its extensions.
+    pub(super) permit: Option<RequestPermit>,
+    /// For its response.
+    pub(super) fields: Fields,
+}
+
+impl<Q, const N: usize, K> Gate<Q, N, K>
+where
+    Q: ?Sized + ToOwned + 'static,
+    Q::Owned: Clone + Send + Sync + 'static,
+    K: Key<Of = Q>,
+{
+    #[inline]
+    pub(super) fn decide(self: &Arc<Self>, head: &RequestHead<'_>) -> Decision {
+        if self.skip.as_ref().is_some_and(|skip| skip(head)) {
+            return Decision::Pass(Passed::default());
+        }
+        let found = self.key.key(head);
+        let key = match (&found, &self.without_key) {
+            (Some(key), _) => key.borrow(),
+            (None, WithoutKey::Share(key)) => key.borrow(),
+            (None, WithoutKey::Refuse) => return self.without_key(head),
+        };
+        let policy = self.policy_for(head);
+        let costs = Costs(self.cost.as_ref().map_or([Tokens::ONE; N], |cost| cost(head)));
+        if self.has_permits {
+            return match policy.set.reserve(key, costs) {
+                Ok(reservation) => Decision::Pass(self.passed_with(policy, key, reservation)),
+                Err(rejected) => self.refuse(head, policy, key, costs, &rejected),
+            };
+        }
+        match policy.set.try_consume(key, costs) {
+            Ok(granted) => {
+                self.tell(Event::Allowed, policy);
+                let mut passed = Passed::default();
+                if self.headers.are_on_allowed() {
+                    passed.fields = self.fields(policy, &granted.standing(), None);
+                }
+                Decision::Pass(passed)
+            }
+            Err(rejected) => self.refuse(head, policy, key, costs, &rejected),
+        }
+    }
+
+    fn policy_for(&self, head: &RequestHead<'_>) -> &Policy<Q, N> {
+        let other = self.others.iter().find(|(when, _)| when(head));
+        other.map_or(&self.policy, |(_, policy)| policy)
+    }
+
+    #[inline]
+    fn tell(&self, event: Event, policy: &Policy<Q, N>) {
+        if !self.observers.are_none() {
+            self.observers.tell(event, &policy.plain_names());
+        }
+    }
+
+    /// Lets through what is reserved, as a permit or for good.
+    fn passed_with(
+        &self,
+        policy: &Policy<Q, N>,
+        key: &Q,
+        reservation: Reservation<OfKeys<Q, N>>,
+    ) -> Passed {
+        self.tell(Event::Allowed, policy);
+        let mut passed = Passed::default();
+        if self.headers.are_on_allowed() {
+            passed.fields = self.fields(policy, &policy.set.standing(key), None);
+        }
+        if self.has_permits {
+            passed.permit = Some(RequestPermit::new(reservation));
+        } else {
+            reservation.keep();
+        }
+        passed
+    }
+
+    #[cold]
+    fn without_key(&self, head: &RequestHead<'_>) -> Decision {
+        self.observers.tell(Event::WithoutKey, &[]);
+        if self.is_shadow {
+            return Decision::Pass(Passed::default());
+        }
+        Decision::Refuse(self.answer(head, &Refusal::without_key(), Fields::default()))
+    }
+
+    /// What limits refused: to be let through all the same, to be held, or to be answered.
+    #[inline(never)]
+    fn refuse(
+        self: &Arc<Self>,
+        head: &RequestHead<'_>,
+        policy: &Policy<Q, N>,
+        key: &Q,
+        costs: Costs<N>,
+        rejected: &Rejected<N>,
+    ) -> Decision {
+        if self.is_shadow {
+            self.tell_rejected(Event::ShadowDenied, rejected);
+            return Decision::Pass(Passed::default());
+        }
+        if let Some(wait) = &self.wait
+            && rejected.retry_after().is_some_and(|after| after <= wait.max_wait)
+            && let Some(place) = wait.room.enter()
+        {
+            return Decision::Wait(self.hold(wait, place, head, policy, key, costs, rejected));
+        }
+        Decision::Refuse(self.refusal(head, policy, key, rejected))
+    }
+
+    fn refusal(
+        &self,
+        head: &RequestHead<'_>,
+        policy: &Policy<Q, N>,
+        key: &Q,
+        rejected: &Rejected<N>,
+    ) -> Response<Bytes> {
+        let (names, count) = self.tell_rejected(Event::Denied, rejected);
+        let names = names.get(..count).unwrap_or_default();
+        let refusal = Refusal::limited(rejected.retry_after(), names);
+        let mut fields = if self.headers.are_none() {
+            Fields::default()
+        } else {
+            self.fields(policy, &policy.set.standing(key), Some(rejected))
+        };
+        if let Some(secs) = refusal.retry_after_secs() {
+            fields.retry_after(secs);
+        }
+        self.answer(head, &refusal, fields)
+    }
+
+    /// The names of those that said no, and how many they are.
+    fn tell_rejected(&self, event: Event, rejected: &Rejected<N>) -> ([&'static str; N], usize) {
+        let (mut names, mut count) = ([""; N], 0_usize);
+        for (to, name) in names.iter_mut().zip(rejected.names()) {
+            *to = name;
+            count = count.saturating_add(1);
+        }
+        self.observers.tell(event, names.get(..count).unwrap_or_default());
+        (names, count)
+    }
+
+    fn fields(
+        &self,
+        policy: &Policy<Q, N>,
+        standings: &[Standing; N],
+        rejected: Option<&Rejected<N>>,
+    ) -> Fields {
+        let told = core::array::from_fn::<_, N, _>(|at| Told {
+            name: &policy.names[at],
+            standing: standings[at],
+            said_no: rejected.and_then(|rejected| rejected.wait_of(policy.names[at].plain)),
+        });
+        self.headers.fields(&told)
+    }
+
+    fn answer(
+        &self,
+        head: &RequestHead<'_>,
+        refusal: &Refusal<'_>,
+        mut fields: Fields,
+    ) -> Response<Bytes> {
+        let mut response =
+            if head.is_grpc() { grpc::answer(head, refusal) } else { self.answer.to(refusal) };
+        fields.add_to(response.headers_mut());
+        response
+    }
+
+    /// Waits in a box of its own: all that it needs is known now, since the request may not be looked at any more.
+    #[allow(clippy::too_many_arguments)]
+    #[inline(never)]
+    fn hold(
+        self: &Arc<Self>,
+        wait: &Wait<Q, N>,
+        place: Place,
+        head: &RequestHead<'_>,
+        policy: &Policy<Q, N>,
+        key: &Q,
+        costs: Costs<N>,
+        rejected: &Rejected<N>,
+    ) -> Pending {
+        let (names, count) = self.tell_rejected(Event::Waiting, rejected);
+        let acquired = (wait.acquire)(policy.set.on(key), costs);
+        let mut held =
+            HeldUp { gate: Arc::clone(self), names, count, is_over: false, _place: place };
+        // For the answer, if it comes to that.
+        let (policy, key) = (policy.clone(), key.to_owned());
+        let mut like = http::Request::new(());
+        if let Some(content_type) = head.headers().get(http::header::CONTENT_TYPE) {
+            like.headers_mut().insert(http::header::CONTENT_TYPE, content_type.clone());
+        }
+        Box::pin(async move {
+            let acquired = acquired.await;
+            held.ends();
+            let (gate, key) = (&held.gate, key.borrow());
+            match acquired {
+                Ok(reservation) => Ok(gate.passed_with(&policy, key, reservation)),
+                Err(rejected) => {
+                    Err(gate.refusal(&RequestHead::of(&like), &policy, key, &rejected))
+                }
+            }
+        })
+    }
+}
+
+/// One that waits: it has a place, and somebody is told if it is dropped there.
+struct HeldUp<Q: ?Sized + ToOwned, const N: usize, K> {
+    gate: Arc<Gate<Q, N, K>>,
+    /// Those that it waits for.
+    names: [&'static str; N],
+    count: usize,
+    is_over: bool,
+    _place: Place,
+}
+
+impl<Q: ?Sized + ToOwned, const N: usize, K> HeldUp<Q, N, K> {
+    fn ends(&mut self) {
+        self.is_over = true;
+        self.tell(Event::Waited);
+    }
+
+    fn tell(&self, event: Event) {
+        self.gate.observers.tell(event, self.names.get(..self.count).unwrap_or_default());
+    }
+}
+
+impl<Q: ?Sized + ToOwned, const N: usize, K> Drop for HeldUp<Q, N, K> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.tell(Event::GaveUp);
+        }
+    }
+}
+
+impl<Q: ?Sized + ToOwned, const N: usize, K: Clone> Clone for Gate<Q, N, K>
+where
+    Q::Owned: Clone,
+{
+    fn clone(&self) -> Self {
+        Self {
+            key: self.key.clone(),
+            policy: self.policy.clone(),
+            others: self.others.clone(),
+            cost: self.cost.clone(),
+            skip: self.skip.clone(),
+            without_key: self.without_key.clone(),
+            is_shadow: self.is_shadow,
+            wait: self.wait.clone(),
+            has_permits: self.has_permits,
+            headers: self.headers,
+            answer: self.answer.clone(),
+            observers: self.observers.clone(),
+        }
+    }
+}
