@@ -85,7 +85,7 @@ const TABLES: [Table; 9] = [
     },
     Table {
         title: "A flood: time per decision",
-        about: "1,000,000,000 tokens a second, of which the tasks take 10,000,000: what serves is the bottleneck, and hardly \
+        about: "100,000,000 tokens a second, of which the tasks take 10,000,000: what serves is the bottleneck, and hardly \
                 anybody waits.",
         what: "flood_each_ns",
         unit: Unit::Time,

@@ -22,8 +22,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 const RUSH_PER_SECOND: u32 = 10_000_000;
 const RUSH: usize = 1_000_000;
 
-/// So fast that nobody has to, but before the first token: what serves is the bottleneck.
-const FLOOD_PER_SECOND: u32 = 1_000_000_000;
+/// So fast that hardly anybody has to: what serves is the bottleneck.
+const FLOOD_PER_SECOND: u32 = 100_000_000;
 const FLOOD: usize = 10_000_000;
 
 /// As many in a second as there are waiters, each of whom takes one.

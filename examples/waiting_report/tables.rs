@@ -16,8 +16,8 @@ const TABLES: [(&str, &str, Show); 9] = [
     ("All served within a second: the last is late by", "paced_late_last_ns", time),
     ("10 million a second: time per decision", "rush_each_ns", time),
     ("10 million a second: processor time per decision", "rush_processor_ns", time),
-    ("A billion a second: time per decision", "flood_each_ns", time),
-    ("A billion a second: processor time per decision", "flood_processor_ns", time),
+    ("100 million a second: time per decision", "flood_each_ns", time),
+    ("100 million a second: processor time per decision", "flood_processor_ns", time),
 ];
 
 /// One for each figure, with a column for each size of the crowd.

@@ -9,7 +9,7 @@ use std::borrow::ToOwned;
 
 use super::direct::nanos;
 use super::drive::{Keep, Patience, Plain, Waiter};
-use super::limit::{Policy, Sealed, granted_by, policy_by};
+use super::limit::{OneBucket, Policy, Sealed, granted_by, policy_by};
 use super::reservation::Reservation;
 use super::source::{Lend, Of};
 #[cfg(feature = "async")]
@@ -17,11 +17,25 @@ use super::timer::AnyRuntime;
 use super::waiting::Waiting;
 use crate::algorithm::{Algorithm, Reservable, Rules, Wait};
 use crate::answer::Granted;
+use crate::bucket::Bucket;
 use crate::clock::Clock;
 use crate::error::Denied;
 use crate::held::{Held, Refused};
 use crate::keyed::{Handle, KeyedLimiter, On};
 use crate::tokens::Tokens;
+
+impl<A: Algorithm, C: Clock> OneBucket for Handle<A, C> {
+    type Rules = A::Rules;
+    type Clock = C;
+
+    fn bucket(&self) -> Bucket<'_, A::Rules> {
+        self.bucket()
+    }
+
+    fn clock(&self) -> &C {
+        self.clock()
+    }
+}
 
 /// The bucket of a key of a [`KeyedLimiter`], as a reservation holds it.
 pub type OfKey<'k, 'a, K, A, C, H, Q> = Of<'k, On<'a, K, A, C, H>, Q>;

@@ -32,8 +32,6 @@ mod turn;
 mod unpaid;
 #[cfg(feature = "std")]
 mod waiting;
-#[cfg(feature = "std")]
-mod waits;
 
 #[cfg(feature = "std")]
 pub use jitter::Jitter;
