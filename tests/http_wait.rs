@@ -5,15 +5,18 @@
 #[path = "http/mod.rs"]
 mod support;
 
+use std::convert::Infallible;
+use std::future::{Ready, ready};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use flowgate::http::{Event, HeaderKey, Headers, RateLimitLayer, RequestPermit};
 use flowgate::{FixedWindow, KeyedLimiter, Limiter, Quota, TokenBucket, TokioClock, TokioTimer};
-use http::Request;
-use support::{Seen, ask, get, serve};
+use http::{Request, Response};
+use support::{Body, Seen, ask, get, serve};
 use tokio::time::Instant;
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt, service_fn};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -143,4 +146,65 @@ async fn requests_wait_for_windows_too() {
         assert_eq!(ask(&service, get("/")).await.status(), 200);
     }
     assert!(start.elapsed().as_secs() >= 120);
+}
+
+/// A service that must be ready when it is called, as those that keep a place for a request are. Clones are not.
+#[derive(Default)]
+struct Strict {
+    is_ready: bool,
+}
+
+impl Clone for Strict {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl Service<Request<()>> for Strict {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.is_ready = true;
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<()>) -> Self::Future {
+        assert!(std::mem::take(&mut self.is_ready), "called before it was ready");
+        ready(Ok(Response::new(Body::default())))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_service_that_was_ready_is_called_after_the_wait() {
+    let mut service = RateLimitLayer::new(bucket(Quota::per_second(1)))
+        .wait(10 * SECOND, 10, TokioTimer)
+        .layer(Strict::default());
+    let start = Instant::now();
+    for _ in 0..3 {
+        let response = service.ready().await.unwrap().call(get("/")).await.unwrap();
+        assert_eq!(response.status(), 200);
+    }
+    assert_eq!(start.elapsed().as_secs(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waited_has_a_permit_too() {
+    let service = RateLimitLayer::new(bucket(Quota::per_minute(1)))
+        .wait(600 * SECOND, 10, TokioTimer)
+        .permits()
+        .layer(service_fn(async |request: Request<()>| {
+            let permit = request.extensions().get::<RequestPermit>().unwrap();
+            if request.uri().path() == "/unused" {
+                permit.cancel().unwrap();
+            }
+            serve(request).await
+        }));
+    let start = Instant::now();
+    // The second waits for a minute, and gives back; so the third need not wait, but the fourth.
+    for (path, minutes) in [("/", 0), ("/unused", 1), ("/", 1), ("/", 2)] {
+        assert_eq!(ask(&service, get(path)).await.status(), 200);
+        assert_eq!(start.elapsed().as_secs(), minutes * 60);
+    }
 }

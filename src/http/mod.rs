@@ -1,10 +1,14 @@
-//! A tower layer: limits in front of a service.
+//! Limits in front of a service: a [tower](https://docs.rs/tower) layer, for axum, hyper, tonic and whatever else is made of
+//! services.
 //!
-//! [`layer`] builds what [`service`] asks of each request: [`gate`], which finds the request's key, its cost and its
-//! limits, and decides. What it lets through goes on in [`future`]; what it refuses is answered there, before the body
-//! is read. How that looks is up to [`answer`] and [`headers`], and for gRPC to [`grpc`].
-//!
-//! All of it uses the crate's public calls, but for one cell that counts who waits.
+//! * [`RateLimitLayer`]: put around a service. It is made of a limiter, or of a [`LimitSet`](crate::LimitSet).
+//! * [`ClientIp`], [`HeaderKey`], or a [`Key`] of one's own: whose request it is.
+//! * [`Answer`] and [`Headers`]: what a client is told. gRPC calls are answered in gRPC's own way.
+//! * [`RequestPermit`]: with which a handler says what a request really used.
+//! * [`Observe`]: who is told of decisions; `Metrics` and `Tracing` are there.
+
+// `layer` builds what `service` asks of each request: `gate`, which finds its key, its cost and its limits, and decides. What is let
+// through goes on in `future`. All of it uses the crate's public calls, but for one cell that counts who waits (`room`).
 
 mod answer;
 mod body;

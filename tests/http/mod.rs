@@ -34,9 +34,11 @@ pub(crate) fn get(path: &str) -> Request<()> {
     Request::get(path).body(()).unwrap()
 }
 
+type Told = (Event, Vec<&'static str>);
+
 /// An observer that remembers what it was told.
 #[derive(Clone, Default)]
-pub(crate) struct Seen(Arc<Mutex<Vec<(Event, Vec<&'static str>)>>>);
+pub(crate) struct Seen(Arc<Mutex<Vec<Told>>>);
 
 impl Observe for Seen {
     fn observe(&self, event: Event, policies: &[&'static str]) {
@@ -45,7 +47,7 @@ impl Observe for Seen {
 }
 
 impl Seen {
-    pub(crate) fn take(&self) -> Vec<(Event, Vec<&'static str>)> {
+    pub(crate) fn take(&self) -> Vec<Told> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 
