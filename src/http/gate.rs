@@ -46,7 +46,7 @@ pub(super) type CostOf<const N: usize> = Arc<dyn Fn(&RequestHead<'_>) -> [Tokens
 
 type Acquired<Q, const N: usize> = Result<Reservation<OfKeys<Q, N>>, Rejected<N>>;
 /// Waits until the costs are there.
-pub(super) type Acquire<Q, const N: usize> = Arc<
+pub(super) type Acquiring<Q, const N: usize> = Arc<
     dyn Fn(OfKeys<Q, N>, Costs<N>) -> Pin<Box<dyn Future<Output = Acquired<Q, N>> + Send>>
         + Send
         + Sync,
@@ -56,7 +56,7 @@ pub(super) type Acquire<Q, const N: usize> = Arc<
 pub(super) struct Wait<Q: ?Sized + ToOwned, const N: usize> {
     pub(super) max_wait: core::time::Duration,
     pub(super) room: Room,
-    pub(super) acquire: Acquire<Q, N>,
+    pub(super) acquire: Acquiring<Q, N>,
 }
 
 impl<Q: ?Sized + ToOwned, const N: usize> Clone for Wait<Q, N> {

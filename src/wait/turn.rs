@@ -16,13 +16,13 @@ use super::waiting::Waiting;
 pub(super) enum Turn<'j, S: Source> {
     /// There is no item.
     Idle,
-    Waits(Acquire<'j, S>),
+    Waits(Acquiring<'j, S>),
     /// The item may go.
     Good(Reservation<S>),
 }
 
 /// Its type has no name, so it lies in a box of its own; there is none for an item that need not wait.
-type Acquire<'j, S> = Pin<Box<dyn Future<Output = Acquired<S>> + Send + 'j>>;
+type Acquiring<'j, S> = Pin<Box<dyn Future<Output = Acquired<S>> + Send + 'j>>;
 
 type Acquired<S> = Result<Reservation<S>, <S as super::source::Sealed>::Denied>;
 
