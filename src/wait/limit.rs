@@ -107,6 +107,8 @@ pub trait Sealed<Q: ?Sized> {
 }
 
 /// What a limit allows, as far as all kinds of limits have it in common.
+// Nobody asks where there is no `std`.
+#[cfg_attr(not(feature = "std"), allow(dead_code))]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Policy {
     pub(crate) capacity: Tokens,
