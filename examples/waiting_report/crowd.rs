@@ -18,6 +18,9 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Who has not served all by then is not waited for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
+/// By so much a limiter's clock may differ in a second from the `Instant` that measures: see docs/limits.md.
+const CLOCKS_APART_NS: f64 = 500_000.0;
+
 /// So fast that few who take one after the other still have to wait.
 const RUSH_PER_SECOND: u32 = 10_000_000;
 const RUSH: usize = 1_000_000;
@@ -165,7 +168,8 @@ fn lateness(found: &mut Found, crowd: &Crowd, per_second: u32) {
     let mut late_ns: Vec<_> = late_ns.collect();
     let last_ns = late_ns.last().copied().unwrap_or_default();
     late_ns.sort_by(f64::total_cmp);
-    assert!(late_ns[0] >= 0.0, "somebody was served {} ns early", -late_ns[0]);
+    // On the limiter's clock nobody is early.
+    assert!(late_ns[0] >= -CLOCKS_APART_NS, "somebody was served {} ns early", -late_ns[0]);
     found.figure("paced_late_median_ns", late_ns[late_ns.len() / 2]);
     found.figure("paced_late_last_ns", last_ns);
 }
