@@ -48,8 +48,13 @@ pub(crate) fn prompt(content: &str, max_tokens: u32) -> String {
 
 /// Callers with the keys of the file that comes along, each with its own habits.
 pub(crate) fn call_for_ever(gateway: SocketAddr) {
-    let callers =
-        [("alice", 17_000, 600), ("bob", 4_000, 90), ("carol", 900, 700), ("dan", 330, 900)];
+    let callers = [
+        ("alice", 7_000, 900),
+        ("bob", 4_000, 90),
+        ("carol", 950, 900),
+        ("dan", 100, 800),
+        ("erin", 2_500, 300),
+    ];
     for (owner, pause_ms, max_tokens) in callers {
         tokio::spawn(async move {
             let bearer = format!("authorization: Bearer demo-key-{owner}");

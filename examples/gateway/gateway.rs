@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::door::{ApiKey, Caller, door};
 use crate::limits::Limits;
 use crate::model::{Ask, Reply};
+use crate::options::Parts;
 use crate::page::{self, Budget};
 use crate::{model, prometheus};
 
@@ -38,12 +39,12 @@ struct Counts {
 impl Gateway {
     pub(crate) fn new(
         config: Config,
-        is_bare: bool,
+        parts: Parts,
         pace: Duration,
     ) -> Result<Self, Box<dyn std::error::Error>> {
         Ok(Self {
             api_key: ApiKey::new()?,
-            limits: Limits::new(&config, is_bare)?,
+            limits: Limits::new(&config, parts)?,
             counts: config.accounts.iter().map(|_| Counts::default()).collect(),
             metrics: prometheus::install()?,
             config,

@@ -5,6 +5,7 @@ use flowgate::{LimitSet, Standing};
 
 use crate::config::{Config, Tier};
 use crate::door::Caller;
+use crate::options::Parts;
 
 /// Requests, and tokens, by the account's number.
 type Budgets = LimitSet<usize, 2>;
@@ -31,8 +32,7 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// A bare layer decides, and tells nobody: no header fields, no settlement, no metrics.
-    pub(crate) fn new(config: &Config, is_bare: bool) -> Result<Self, Box<dyn std::error::Error>> {
+    pub(crate) fn new(config: &Config, parts: Parts) -> Result<Self, Box<dyn std::error::Error>> {
         let by_tier = config.tiers.iter().map(budgets).collect::<Result<Vec<_>, _>>()?;
         let (first, others) = by_tier.split_first().ok_or("there is no tier")?;
         let mut layer = RateLimitLayer::of(first.clone())?;
@@ -46,11 +46,17 @@ impl Limits {
             let estimate = head.extensions().get::<Caller>().map_or(0, |caller| caller.estimate);
             [1, estimate]
         });
-        let layer = if is_bare {
-            layer.headers(Headers::none())
-        } else {
-            layer.permits().headers(Headers::draft_11().by_name().on_allowed()).observe(Metrics)
-        };
+        let mut headers = if parts.draft { Headers::draft_11() } else { Headers::none() };
+        if parts.names {
+            headers = headers.by_name();
+        }
+        let mut layer = layer.headers(headers.on_allowed());
+        if parts.settlement {
+            layer = layer.permits();
+        }
+        if parts.metrics {
+            layer = layer.observe(Metrics);
+        }
         Ok(Self { layer, by_tier })
     }
 

@@ -42,7 +42,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         Some(file) => Config::read(file)?,
         None => Config::parse("examples/gateway/tiers.toml", TIERS)?,
     };
-    let gateway = Gateway::new(config, options.is_bare, options.pace)?;
+    let gateway = Gateway::new(config, options.parts, options.pace)?;
     let listener =
         TcpListener::bind(options.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)))).await?;
     let address = listener.local_addr()?;

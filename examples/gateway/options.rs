@@ -3,14 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-pub(crate) const USAGE: &str = "gateway [--listen ADDRESS] [--tiers FILE] [--pace MICROSECONDS] [--callers] [--bare | --no-limits]
+pub(crate) const USAGE: &str = "gateway [--listen ADDRESS] [--tiers FILE] [--pace MICROSECONDS] [--callers] [--parts LIST | --no-limits]
 
   without --listen  plays a session against itself, and ends
   --listen          serves there until stopped
   --tiers           the file of tiers and keys; without it examples/gateway/tiers.toml as it was built in
   --pace            how long the model takes for a token (200)
   --callers         keeps some callers busy, to have something to see at /
-  --bare            limits, without header fields, settlement and metrics of them
+  --parts           what the layer does beside deciding: of settlement,draft,names,metrics (all of them)
   --no-limits       without the layer, to measure what it costs";
 
 pub(crate) struct Options {
@@ -18,8 +18,39 @@ pub(crate) struct Options {
     pub(crate) tiers: Option<String>,
     pub(crate) pace: Duration,
     pub(crate) has_callers: bool,
-    pub(crate) is_bare: bool,
+    pub(crate) parts: Parts,
     pub(crate) has_limits: bool,
+}
+
+/// What the layer does beside deciding.
+#[derive(Clone, Copy)]
+pub(crate) struct Parts {
+    pub(crate) settlement: bool,
+    /// `RateLimit` and `RateLimit-Policy` on every response.
+    pub(crate) draft: bool,
+    /// `x-ratelimit-remaining-tokens` and the like.
+    pub(crate) names: bool,
+    pub(crate) metrics: bool,
+}
+
+impl Parts {
+    const fn all() -> Self {
+        Self { settlement: true, draft: true, names: true, metrics: true }
+    }
+
+    fn read(list: &str) -> Result<Self, String> {
+        let mut parts = Self { settlement: false, draft: false, names: false, metrics: false };
+        for part in list.split(',').filter(|part| !part.is_empty()) {
+            match part {
+                "settlement" => parts.settlement = true,
+                "draft" => parts.draft = true,
+                "names" => parts.names = true,
+                "metrics" => parts.metrics = true,
+                _ => return Err(format!("--parts: unknown part {part}\n\n{USAGE}")),
+            }
+        }
+        Ok(parts)
+    }
 }
 
 impl Options {
@@ -29,7 +60,7 @@ impl Options {
             tiers: None,
             pace: Duration::from_micros(200),
             has_callers: false,
-            is_bare: false,
+            parts: Parts::all(),
             has_limits: true,
         };
         let mut arguments = arguments.into_iter();
@@ -40,7 +71,7 @@ impl Options {
                 "--tiers" => options.tiers = Some(value()?),
                 "--pace" => options.pace = Duration::from_micros(read(&name, &value()?)?),
                 "--callers" => options.has_callers = true,
-                "--bare" => options.is_bare = true,
+                "--parts" => options.parts = Parts::read(&value()?)?,
                 "--no-limits" => options.has_limits = false,
                 _ => return Err(format!("unknown argument {name}\n\n{USAGE}")),
             }
