@@ -11,12 +11,13 @@ use axum::{Json, Router, middleware};
 use flowgate::http::RequestPermit;
 use http::StatusCode;
 use metrics_exporter_prometheus::PrometheusHandle;
+use tower::layer::util::Identity;
 
 use crate::config::Config;
 use crate::door::{ApiKey, Caller, door};
 use crate::limits::Limits;
 use crate::model::{Ask, Reply};
-use crate::options::Parts;
+use crate::options::{Front, Parts};
 use crate::page::{self, Budget};
 use crate::{model, prometheus};
 
@@ -66,12 +67,13 @@ impl Gateway {
         count.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn router(self, has_limits: bool) -> Router {
+    pub(crate) fn router(self, front: Front) -> Router {
         let gateway = Arc::new(self);
-        let mut chat = post(chat);
-        if has_limits {
-            chat = chat.layer(gateway.limits.layer().clone());
-        }
+        let chat = match front {
+            Front::Limits => post(chat).layer(gateway.limits.layer().clone()),
+            Front::EmptyLayer => post(chat).layer(Identity::new()),
+            Front::Nothing => post(chat),
+        };
         // The last layer is the first to see a request.
         let chat = chat.layer(middleware::from_fn_with_state(Arc::clone(&gateway), door));
         Router::new()

@@ -1,6 +1,6 @@
 //! A gateway in front of a language model: requests and tokens per minute, by API key, in tiers.
 //!
-//! `cargo run --release --example gateway --features metrics,serde,tokio` plays a session against itself, and ends.
+//! `cargo run --release --example gateway --features metrics,serde` plays a session against itself, and ends.
 //! With `-- --listen 127.0.0.1:8080` it serves; see its budgets at <http://127.0.0.1:8080/>.
 //!
 //! The door finds out who asks and what it may take at most; the layer reserves that, or refuses; the model answers, and what
@@ -47,9 +47,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         TcpListener::bind(options.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)))).await?;
     let address = listener.local_addr()?;
     let serving =
-        tokio::spawn(
-            async move { axum::serve(listener, gateway.router(options.has_limits)).await },
-        );
+        tokio::spawn(async move { axum::serve(listener, gateway.router(options.front)).await });
     if options.has_callers {
         client::call_for_ever(address);
     }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-pub(crate) const USAGE: &str = "gateway [--listen ADDRESS] [--tiers FILE] [--pace MICROSECONDS] [--callers] [--parts LIST | --no-limits]
+pub(crate) const USAGE: &str = "gateway [--listen ADDRESS] [--tiers FILE] [--pace MICROSECONDS] [--callers] [--parts LIST | --no-limits | --empty-layer]
 
   without --listen  plays a session against itself, and ends
   --listen          serves there until stopped
@@ -11,7 +11,8 @@ pub(crate) const USAGE: &str = "gateway [--listen ADDRESS] [--tiers FILE] [--pac
   --pace            how long the model takes for a token (200)
   --callers         keeps some callers busy, to have something to see at /
   --parts           what the layer does beside deciding: of settlement,draft,names,metrics (all of them)
-  --no-limits       without the layer, to measure what it costs";
+  --no-limits       without the layer, to measure what it costs
+  --empty-layer     with a layer that does nothing, to measure what any layer costs";
 
 pub(crate) struct Options {
     pub(crate) listen: Option<SocketAddr>,
@@ -19,7 +20,15 @@ pub(crate) struct Options {
     pub(crate) pace: Duration,
     pub(crate) has_callers: bool,
     pub(crate) parts: Parts,
-    pub(crate) has_limits: bool,
+    pub(crate) front: Front,
+}
+
+/// What is in front of the model.
+#[derive(Clone, Copy)]
+pub(crate) enum Front {
+    Limits,
+    EmptyLayer,
+    Nothing,
 }
 
 /// What the layer does beside deciding.
@@ -61,7 +70,7 @@ impl Options {
             pace: Duration::from_micros(200),
             has_callers: false,
             parts: Parts::all(),
-            has_limits: true,
+            front: Front::Limits,
         };
         let mut arguments = arguments.into_iter();
         while let Some(name) = arguments.next() {
@@ -72,7 +81,8 @@ impl Options {
                 "--pace" => options.pace = Duration::from_micros(read(&name, &value()?)?),
                 "--callers" => options.has_callers = true,
                 "--parts" => options.parts = Parts::read(&value()?)?,
-                "--no-limits" => options.has_limits = false,
+                "--no-limits" => options.front = Front::Nothing,
+                "--empty-layer" => options.front = Front::EmptyLayer,
                 _ => return Err(format!("unknown argument {name}\n\n{USAGE}")),
             }
         }
