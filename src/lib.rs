@@ -44,6 +44,7 @@
 //! | `tokio` | no | `TokioTimer` and `TokioClock` |
 //! | `stream` | no | `PaceStream` and `PaceSink`: the items of a stream, or into a sink, each when its tokens are good |
 //! | `tower` | no | `http::RateLimitLayer`: a [tower](https://docs.rs/tower) layer for HTTP and gRPC |
+//! | `redis` | no | limits that several servers share, in Redis or Valkey |
 //! | `metrics` | no | `http::Metrics`: what the layer decided, as counters of the [metrics](https://docs.rs/metrics) crate |
 //! | `tracing` | no | `http::Tracing`: the same as events of the [tracing](https://docs.rs/tracing) crate |
 //! | `papaya` | no | `KeyedLimiter` without locks, on [papaya](https://docs.rs/papaya): for a few keys that many threads hammer |
@@ -79,6 +80,8 @@ mod limiter;
 pub mod limits;
 mod primitive;
 mod quota;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod resolution;
 mod seqlock;
 #[cfg(feature = "std")]

@@ -1,0 +1,112 @@
+//! What goes wrong with a store on the network.
+
+use core::fmt;
+use std::boxed::Box;
+
+/// Why a store gave no answer, and what to do next.
+///
+/// # Examples
+///
+/// ```
+/// use flowgate::redis::StoreErrorKind;
+///
+/// assert!(StoreErrorKind::TimedOut.to_string().contains("may have been carried out"));
+/// assert!(StoreErrorKind::Unreachable.is_passing());
+/// assert!(!StoreErrorKind::WrongPassword.is_passing());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreErrorKind {
+    /// No connection: the server is down, or the address is wrong.
+    Unreachable,
+    /// No answer in time. The call may have been carried out: its tokens are gone then.
+    TimedOut,
+    /// The server is a replica, which takes no writes: a failover is under way, or the address is that of a replica.
+    ReadOnly,
+    /// The server is not ready: it loads its data, or its cluster is down.
+    NotReady,
+    /// The user name or the password is wrong, or missing.
+    WrongPassword,
+    /// The user may not do this: the permissions lack `EVAL`, `EVALSHA`, or the keys.
+    NotPermitted,
+    /// The server does not run the script: scripts are off, or it refuses `TIME` in them.
+    ScriptRefused,
+    /// The keys of one decision are not in one slot of a cluster.
+    CrossSlot,
+    /// The server answered something that the script does not say: another program writes these keys.
+    BadReply,
+    /// The address is not one.
+    BadAddress,
+}
+
+impl StoreErrorKind {
+    /// Tells whether the same call may succeed later with nobody changing a setting.
+    #[must_use]
+    pub const fn is_passing(self) -> bool {
+        matches!(self, Self::Unreachable | Self::TimedOut | Self::ReadOnly | Self::NotReady)
+    }
+
+    /// Tells whether the call may have been carried out although no answer came.
+    #[must_use]
+    pub const fn may_have_executed(self) -> bool {
+        matches!(self, Self::TimedOut)
+    }
+}
+
+impl fmt::Display for StoreErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unreachable => "the server cannot be reached: see that it runs, and that the address is its own",
+            Self::TimedOut => {
+                "no answer in time: the call may have been carried out; see the server's load, or allow more time"
+            }
+            Self::ReadOnly => {
+                "the server is a replica and takes no writes: connect to the primary, or wait for the failover"
+            }
+            Self::NotReady => "the server is loading its data, or its cluster is down: wait until it is ready",
+            Self::WrongPassword => "the user name or the password is wrong: set them in the address",
+            Self::NotPermitted => "the user is not permitted to do this: allow EVAL, EVALSHA and the keys",
+            Self::ScriptRefused => {
+                "the server refuses the script: allow scripts, or give it the client's time if it refuses TIME"
+            }
+            Self::CrossSlot => "the keys of one decision are in several slots: they must have the same part in braces",
+            Self::BadReply => "the answer is not the script's: see that no other program writes these keys",
+            Self::BadAddress => "the address cannot be read: write redis://[user:password@]host[:port]/[database]",
+        })
+    }
+}
+
+/// A store that gave no answer: never a denial, and never a grant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreError {
+    kind: StoreErrorKind,
+    /// What the server or the connection said.
+    said: Box<str>,
+}
+
+impl StoreError {
+    pub(crate) fn new(kind: StoreErrorKind, said: impl Into<Box<str>>) -> Self {
+        Self { kind, said: said.into() }
+    }
+
+    /// What kind of error it is.
+    #[must_use]
+    pub const fn kind(&self) -> StoreErrorKind {
+        self.kind
+    }
+
+    /// What the server, or the connection to it, said; empty if nothing.
+    #[must_use]
+    pub fn said(&self) -> &str {
+        &self.said
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kind.fmt(f)?;
+        if self.said.is_empty() { Ok(()) } else { write!(f, " ({})", self.said) }
+    }
+}
+
+impl core::error::Error for StoreError {}
