@@ -38,6 +38,9 @@ pub enum Denied {
     Never(Never),
     /// A keyed limiter holds as many keys as it may, and this one is not among them: see `WhenFull::DenyNew`.
     NoRoom(NoRoom),
+    /// The store that several servers share does not answer, and the caller chose to be denied then: see
+    /// `redis::WhenDown`. It says nothing of the quota.
+    Unavailable(Unavailable),
 }
 
 impl Denied {
@@ -45,13 +48,14 @@ impl Denied {
     /// `None` if it never would.
     ///
     /// The wait is exact to the nanosecond: after it the call succeeds, a nanosecond earlier it does
-    /// not. It is never zero. (Of [`NoRoom`](Self::NoRoom) it is an estimate: see there.)
+    /// not. It is never zero. (Of [`NoRoom`](Self::NoRoom) and [`Unavailable`](Self::Unavailable) it is an estimate: see there.)
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::NotYet(not_yet) => Some(not_yet.retry_after()),
             Self::Never(_) => None,
             Self::NoRoom(no_room) => Some(no_room.retry_after()),
+            Self::Unavailable(unavailable) => Some(unavailable.retry_after()),
         }
     }
 
@@ -78,6 +82,7 @@ impl fmt::Display for Denied {
                     no_room.retry_after()
                 )
             }
+            Self::Unavailable(unavailable) => unavailable.fmt(f),
         }
     }
 }
@@ -135,6 +140,46 @@ impl NoRoom {
     #[must_use]
     pub fn retry_after(&self) -> Duration {
         self.wait.duration()
+    }
+}
+
+/// A store that does not answer. See [`Denied`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unavailable {
+    /// Of the kind of error, which only some features name.
+    #[cfg_attr(not(feature = "redis"), allow(dead_code))]
+    code: u64,
+    wait: Wait,
+}
+
+impl Unavailable {
+    #[cfg(feature = "redis")]
+    pub(crate) fn after(code: u64, now_ns: u64, wait_ns: u64) -> Self {
+        Self { code, wait: Wait::after(now_ns, wait_ns) }
+    }
+
+    /// What is wrong with the store, and what to do about it.
+    #[cfg(feature = "redis")]
+    #[must_use]
+    pub fn kind(&self) -> crate::redis::StoreErrorKind {
+        // Made from one.
+        let kind = crate::redis::StoreErrorKind::from_code(self.code);
+        kind.unwrap_or(crate::redis::StoreErrorKind::Unreachable)
+    }
+
+    /// Computes the time until the store is tried next.
+    #[must_use]
+    pub fn retry_after(&self) -> Duration {
+        self.wait.duration().max(Duration::from_nanos(1))
+    }
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("denied: the shared store does not answer")?;
+        #[cfg(feature = "redis")]
+        write!(f, ": {}", self.kind())?;
+        write!(f, "; retry after {:?}", self.retry_after())
     }
 }
 

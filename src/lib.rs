@@ -118,7 +118,7 @@ pub use clock::CoarseClock;
 #[cfg(feature = "std")]
 pub use clock::InstantClock;
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use error::{Denied, Excerpt, Never, NoRoom, NotYet, QuotaError};
+pub use error::{Denied, Excerpt, Never, NoRoom, NotYet, QuotaError, Unavailable};
 pub use fill::Fill;
 #[cfg(feature = "keyed")]
 pub use keyed::{

@@ -104,6 +104,14 @@ planted! {
     put_above_the_cap = 45;
     /// A change of quota does not wait for what is under way.
     change_under_way = 46;
+    /// What was leased is spent after its end.
+    spend_what_has_ended = 56;
+    /// What is left of a lease lasts as long as the next one.
+    stretch_what_is_left = 57;
+    /// The next lease is spent by whoever sees it, without making it its own first.
+    spend_what_is_not_claimed = 58;
+    /// What is given back goes to whatever lease is there.
+    give_back_to_a_later_lease = 59;
 }
 
 /// The switches: the bugs are switched on for the whole process, the tracking of loads for a thread.

@@ -12,6 +12,8 @@ mod instant;
 pub(crate) mod layout;
 mod leaky_bucket;
 mod leaky_queue;
+#[cfg(feature = "redis")]
+mod lease;
 mod one_word;
 mod rate;
 mod rules;
@@ -29,6 +31,8 @@ pub(crate) use instant::Instants;
 pub(crate) use layout::{Layout, Room};
 pub use leaky_bucket::LeakyBucket;
 pub use leaky_queue::LeakyQueue;
+#[cfg(feature = "redis")]
+pub(crate) use lease::{LARGEST_LEASE, Lease};
 pub use one_word::{Adjustable, Algorithm, Reservable};
 pub(crate) use one_word::{Extras, OneWord, on_an_instant, on_windows};
 pub(crate) use rate::{Rate, Wait};

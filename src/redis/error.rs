@@ -37,9 +37,36 @@ pub enum StoreErrorKind {
     BadReply,
     /// The address is not one.
     BadAddress,
+    /// The limiter was shut down, or the runtime that it asks from.
+    Stopped,
 }
 
 impl StoreErrorKind {
+    const ALL: [Self; 11] = [
+        Self::Unreachable,
+        Self::TimedOut,
+        Self::ReadOnly,
+        Self::NotReady,
+        Self::WrongPassword,
+        Self::NotPermitted,
+        Self::ScriptRefused,
+        Self::CrossSlot,
+        Self::BadReply,
+        Self::BadAddress,
+        Self::Stopped,
+    ];
+
+    /// A number from 1 on, to be kept in a word.
+    pub(crate) fn code(self) -> u64 {
+        (1..).zip(Self::ALL).find(|(_, kind)| *kind == self).map_or(1, |(code, _)| code)
+    }
+
+    /// The kind with this number.
+    pub(crate) fn from_code(code: u64) -> Option<Self> {
+        let at = usize::try_from(code.checked_sub(1)?).ok()?;
+        Self::ALL.get(at).copied()
+    }
+
     /// Tells whether the same call may succeed later with nobody changing a setting.
     #[must_use]
     pub const fn is_passing(self) -> bool {
@@ -71,6 +98,7 @@ impl fmt::Display for StoreErrorKind {
             }
             Self::CrossSlot => "the keys of one decision are in several slots: they must have the same part in braces",
             Self::BadReply => "the answer is not the script's: see that no other program writes these keys",
+            Self::Stopped => "the limiter was shut down, or its runtime was: make it anew in a running one",
             Self::BadAddress => "the address cannot be read: write redis://[user:password@]host[:port]/[database]",
         })
     }
@@ -110,3 +138,16 @@ impl fmt::Display for StoreError {
 }
 
 impl core::error::Error for StoreError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_comes_back_from_its_number() {
+        for kind in StoreErrorKind::ALL {
+            assert_eq!(StoreErrorKind::from_code(kind.code()), Some(kind));
+        }
+        assert_eq!((StoreErrorKind::from_code(0), StoreErrorKind::from_code(99)), (None, None));
+    }
+}

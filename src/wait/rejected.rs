@@ -37,6 +37,8 @@ pub(super) enum Said {
     Yes,
     NotYet(Duration),
     Never,
+    /// It cannot say: its store does not answer. The time until that is tried again.
+    Unavailable(Duration),
 }
 
 impl Said {
@@ -47,6 +49,7 @@ impl Said {
                 Self::NotYet(denied.retry_after().unwrap_or_default())
             }
             Some(Denied::Never(_)) => Self::Never,
+            Some(Denied::Unavailable(unavailable)) => Self::Unavailable(unavailable.retry_after()),
         }
     }
 }
@@ -59,9 +62,14 @@ impl<const N: usize> Rejected<N> {
     fn no(&self) -> impl Iterator<Item = (&'static str, Option<Duration>)> + '_ {
         self.names.iter().zip(&self.said).filter_map(|(name, said)| match said {
             Said::Yes => None,
-            Said::NotYet(wait) => Some((*name, Some(*wait))),
+            Said::NotYet(wait) | Said::Unavailable(wait) => Some((*name, Some(*wait))),
             Said::Never => Some((*name, None)),
         })
+    }
+
+    fn said_unavailable(&self, name: &str) -> bool {
+        let mut all = self.names.iter().zip(&self.said);
+        all.any(|(of, said)| *of == name && matches!(said, Said::Unavailable(_)))
     }
 
     /// The limits that said no, in the order of the set.
@@ -90,6 +98,14 @@ impl<const N: usize> Rejected<N> {
         self.retry_after().is_none()
     }
 
+    /// Tells whether no limit said no for its quota's sake: those that did cannot say, since the store that they share with
+    /// other servers does not answer ([`Denied::Unavailable`]).
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        let mut no = self.said.iter().filter(|said| !matches!(said, Said::Yes)).peekable();
+        no.peek().is_some() && no.all(|said| matches!(said, Said::Unavailable(_)))
+    }
+
     pub(super) fn is_close(&self, close_ns: u64) -> bool {
         self.retry_after().is_some_and(|wait| wait <= Duration::from_nanos(close_ns))
     }
@@ -101,6 +117,10 @@ impl<const N: usize> fmt::Display for Rejected<N> {
         for (at, (name, wait)) in self.no().enumerate() {
             if at > 0 {
                 f.write_str(", ")?;
+            }
+            if self.said_unavailable(name) {
+                write!(f, "`{name}`: its store does not answer")?;
+                continue;
             }
             match wait {
                 Some(wait) => write!(f, "`{name}`: retry after {wait:?}")?,
