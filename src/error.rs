@@ -305,6 +305,20 @@ pub enum QuotaError {
         /// The most decimal places at this rate and capacity.
         largest: u32,
     },
+    /// A limit in a store is above what its scripts count exactly at this rate, or in this period.
+    AboveExact {
+        /// Which field: `"burst"` or `"limit"`.
+        field: &'static str,
+        /// The value asked for.
+        value: Tokens,
+        /// The largest value, as fine as it is counted.
+        largest: Tokens,
+    },
+    /// A window of a limit in a store is no whole number of microseconds, in which its clock counts.
+    PeriodTooFine {
+        /// The period asked for.
+        period: Duration,
+    },
     /// A keyed limiter may hold no key.
     ZeroKeys,
     /// A keyed limiter can have one quota only: one of several would refill by more than a quarter of its
@@ -417,6 +431,14 @@ impl fmt::Display for QuotaError {
             Self::PeriodChanged { period, built } => write!(
                 f,
                 "period {period:?}: this limiter counts in windows of {built:?}, and only its limit can change"
+            ),
+            Self::AboveExact { field, value, largest } => write!(
+                f,
+                "{field} {value} is above {largest}, the most that a script counts exactly here, where numbers are whole up to 2^53: use a smaller one, a rounder rate, a shorter period, or fewer decimal places"
+            ),
+            Self::PeriodTooFine { period } => write!(
+                f,
+                "period {period:?}: a window of a limit in a store is a whole number of microseconds"
             ),
             Self::ZeroKeys => {
                 f.write_str("max_keys 0: a limiter that may hold no key has none to limit")

@@ -9,6 +9,8 @@
 mod fixed_window;
 mod gcra;
 mod instant;
+#[cfg(feature = "redis")]
+mod kind;
 pub(crate) mod layout;
 mod leaky_bucket;
 mod leaky_queue;
@@ -28,6 +30,8 @@ mod window;
 pub use fixed_window::FixedWindow;
 pub use gcra::Gcra;
 pub(crate) use instant::Instants;
+#[cfg(feature = "redis")]
+pub use kind::Kind;
 pub(crate) use layout::{Layout, Room};
 pub use leaky_bucket::LeakyBucket;
 pub use leaky_queue::LeakyQueue;
@@ -43,4 +47,6 @@ pub use sliding_window::SlidingWindow;
 #[cfg(feature = "std")]
 pub(crate) use stripe::{Split, Stripe};
 pub(crate) use token_bucket::Plan;
+#[cfg(feature = "redis")]
+pub(crate) use window::Start;
 pub(crate) use window::{PerPeriod, Windows};

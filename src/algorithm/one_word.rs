@@ -57,6 +57,10 @@ pub trait OneWord: Copy + Debug + Send + Sync + 'static {
 
     fn from_config(config: <Self::Rules as Rules>::Config) -> Self;
 
+    /// Which one it is, for a store that does not keep words.
+    #[cfg(feature = "redis")]
+    fn kind(&self) -> super::Kind;
+
     /// The same, on a clock that showed zero so long after 1970.
     #[must_use]
     fn since_1970(self, _zero_at_unix_ns: u64) -> Self {
@@ -90,6 +94,11 @@ impl OneWord for Quota {
 
     fn from_config(quota: Quota) -> Self {
         quota
+    }
+
+    #[cfg(feature = "redis")]
+    fn kind(&self) -> super::Kind {
+        super::Kind::TokenBucket(*self)
     }
 }
 
@@ -129,6 +138,11 @@ macro_rules! on_an_instant {
 
             fn from_config(quota: crate::Quota) -> Self {
                 Self { quota }
+            }
+
+            #[cfg(feature = "redis")]
+            fn kind(&self) -> crate::algorithm::Kind {
+                crate::algorithm::Kind::$algorithm(self.quota)
             }
         }
 
@@ -177,6 +191,11 @@ macro_rules! on_windows {
 
             fn from_config(per: crate::algorithm::PerPeriod) -> Self {
                 Self { per }
+            }
+
+            #[cfg(feature = "redis")]
+            fn kind(&self) -> crate::algorithm::Kind {
+                crate::algorithm::Kind::$algorithm(self.per)
             }
 
             fn since_1970(self, zero_at_unix_ns: u64) -> Self {

@@ -377,7 +377,7 @@ impl PerPeriod {
         Self { start: Start::Aligned { offset_ns: offset_ns.wrapping_add(since_ns) }, ..self }
     }
 
-    fn check(&self) -> Result<(), QuotaError> {
+    pub(crate) fn check(&self) -> Result<(), QuotaError> {
         if self.limit.is_zero() {
             return Err(QuotaError::ZeroLimit { limit: self.limit });
         }

@@ -19,6 +19,8 @@ use std::boxed::Box;
 pub enum StoreErrorKind {
     /// No connection: the server is down, or the address is wrong.
     Unreachable,
+    /// The connection broke before an answer came. The call may have been carried out: its tokens are gone then.
+    ConnectionLost,
     /// No answer in time. The call may have been carried out: its tokens are gone then.
     TimedOut,
     /// The server is a replica, which takes no writes: a failover is under way, or the address is that of a replica.
@@ -33,7 +35,9 @@ pub enum StoreErrorKind {
     ScriptRefused,
     /// The keys of one decision are not in one slot of a cluster.
     CrossSlot,
-    /// The server answered something that the script does not say: another program writes these keys.
+    /// The key holds something else: a bucket of another algorithm, period or unit, or what another program wrote.
+    OtherBucket,
+    /// The server answered something that the script does not say.
     BadReply,
     /// The address is not one.
     BadAddress,
@@ -42,8 +46,9 @@ pub enum StoreErrorKind {
 }
 
 impl StoreErrorKind {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::Unreachable,
+        Self::ConnectionLost,
         Self::TimedOut,
         Self::ReadOnly,
         Self::NotReady,
@@ -51,6 +56,7 @@ impl StoreErrorKind {
         Self::NotPermitted,
         Self::ScriptRefused,
         Self::CrossSlot,
+        Self::OtherBucket,
         Self::BadReply,
         Self::BadAddress,
         Self::Stopped,
@@ -70,13 +76,20 @@ impl StoreErrorKind {
     /// Tells whether the same call may succeed later with nobody changing a setting.
     #[must_use]
     pub const fn is_passing(self) -> bool {
-        matches!(self, Self::Unreachable | Self::TimedOut | Self::ReadOnly | Self::NotReady)
+        matches!(
+            self,
+            Self::Unreachable
+                | Self::ConnectionLost
+                | Self::TimedOut
+                | Self::ReadOnly
+                | Self::NotReady
+        )
     }
 
     /// Tells whether the call may have been carried out although no answer came.
     #[must_use]
     pub const fn may_have_executed(self) -> bool {
-        matches!(self, Self::TimedOut)
+        matches!(self, Self::TimedOut | Self::ConnectionLost)
     }
 }
 
@@ -84,6 +97,9 @@ impl fmt::Display for StoreErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Unreachable => "the server cannot be reached: see that it runs, and that the address is its own",
+            Self::ConnectionLost => {
+                "the connection broke before the answer: the call may have been carried out; see whether the server restarts"
+            }
             Self::TimedOut => {
                 "no answer in time: the call may have been carried out; see the server's load, or allow more time"
             }
@@ -97,7 +113,10 @@ impl fmt::Display for StoreErrorKind {
                 "the server refuses the script: allow scripts, or give it the client's time if it refuses TIME"
             }
             Self::CrossSlot => "the keys of one decision are in several slots: they must have the same part in braces",
-            Self::BadReply => "the answer is not the script's: see that no other program writes these keys",
+            Self::OtherBucket => {
+                "the key holds something else than a bucket of this limit: name the limit anew if its algorithm, period or unit changed, and see that no other program writes its keys"
+            }
+            Self::BadReply => "the answer is not the script's: see that the address is that of Redis or Valkey",
             Self::Stopped => "the limiter was shut down, or its runtime was: make it anew in a running one",
             Self::BadAddress => "the address cannot be read: write redis://[user:password@]host[:port]/[database]",
         })

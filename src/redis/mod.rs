@@ -2,7 +2,16 @@
 
 #![allow(dead_code)] // until its parts are there
 
+mod bucket_in_store;
+mod counts;
 mod error;
+mod key;
 mod lease;
+mod rule;
+mod scale;
+mod script;
+mod store;
 
 pub use error::{StoreError, StoreErrorKind};
+pub use key::StoreKey;
+pub use store::RedisStore;

@@ -1,0 +1,160 @@
+//! The script, and its words: what it is asked and what it answers.
+
+use std::sync::LazyLock;
+use std::vec::Vec;
+
+use ::redis::{Cmd, Script, Value};
+
+use super::lease::Hint;
+use super::rule::{Found, HEAD_BYTES, Rule};
+
+/// Redis knows a script by the hash of its text.
+static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(TEXT));
+const TEXT: &str = include_str!("script.lua");
+
+/// What is asked of one limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// So many grains, or nothing; then nothing of the other limits either.
+    Consume(u64),
+    /// Between `least` and `most` times `unit` grains, or nothing, after `charge` grains were taken.
+    UpTo { unit: u64, least: u64, most: u64, charge: u64, hint: Option<Hint> },
+    /// Gives grains back, up to the capacity.
+    Refund(u64),
+    /// Takes grains, into debt if need be.
+    Charge(u64),
+    /// Takes nothing.
+    Peek,
+}
+
+/// One limit of a decision.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part<'a> {
+    pub(crate) rule: &'a Rule,
+    pub(crate) key: &'a [u8],
+    pub(crate) asked: Asked,
+}
+
+/// A decision about one limit or several, all or none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) parts: &'a [Part<'a>],
+    /// By the caller's clock; else by the store's.
+    pub(crate) now_us: Option<u64>,
+}
+
+/// What the script answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) now_us: u64,
+    pub(crate) parts: Vec<AnswerPart>,
+}
+
+/// What it answers of one limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AnswerPart {
+    /// 0 is no, or nothing.
+    pub(crate) says: u64,
+    /// With what was taken already off, if this limit says yes; also if another one says no.
+    pub(crate) found: Found,
+}
+
+/// An answer that is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoAnswer {
+    /// Its key holds something else than a bucket of this limit.
+    OtherBucket { part: usize },
+    /// Not what the script says.
+    Garbled,
+}
+
+impl Call<'_> {
+    /// By the script's hash, which a server knows that has run it.
+    pub(crate) fn by_hash(&self) -> Cmd {
+        self.command("EVALSHA", SCRIPT.get_hash())
+    }
+
+    /// With the script itself.
+    pub(crate) fn with_text(&self) -> Cmd {
+        self.command("EVAL", TEXT)
+    }
+
+    fn command(&self, name: &str, script: &str) -> Cmd {
+        let mut command = Cmd::new();
+        command.arg(name).arg(script).arg(self.parts.len());
+        for part in self.parts {
+            command.arg(part.key);
+        }
+        match self.now_us {
+            Some(now_us) => command.arg(now_us),
+            None => command.arg(""),
+        };
+        for part in self.parts {
+            command.arg(part.limit());
+        }
+        command
+    }
+
+    pub(crate) fn read(&self, reply: &Value) -> Result<Answer, NoAnswer> {
+        let Value::Array(values) = reply else { return Err(NoAnswer::Garbled) };
+        let mut numbers = values.iter().map(|value| match value {
+            Value::Int(number) => Ok(*number),
+            _ => Err(NoAnswer::Garbled),
+        });
+        let mut next = || numbers.next().unwrap_or(Err(NoAnswer::Garbled));
+        let natural = |number| u64::try_from(number).map_err(|_| NoAnswer::Garbled);
+        let now_us = next()?;
+        if now_us == -1 {
+            let part = usize::try_from(next()?).map_err(|_| NoAnswer::Garbled)?;
+            return Err(NoAnswer::OtherBucket { part: part.saturating_sub(1) });
+        }
+        let mut parts = Vec::with_capacity(self.parts.len());
+        for part in self.parts {
+            let says = natural(next()?)?;
+            let found = part.rule.found([next()?, next()?, next()?]).ok_or(NoAnswer::Garbled)?;
+            parts.push(AnswerPart { says, found });
+        }
+        if numbers.next().is_some() {
+            return Err(NoAnswer::Garbled);
+        }
+        Ok(Answer { now_us: natural(now_us)?, parts })
+    }
+}
+
+impl Part<'_> {
+    /// What the script is told of the limit and asked.
+    fn limit(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(HEAD_BYTES.saturating_add(64));
+        bytes.extend(self.rule.head());
+        let (ask, amount) = match self.asked {
+            Asked::Consume(grains) => (1, grains),
+            Asked::UpTo { charge, .. } => (2, charge),
+            Asked::Refund(grains) => (3, grains),
+            Asked::Charge(grains) => (4, grains),
+            Asked::Peek => (5, 0),
+        };
+        bytes.push(ask);
+        bytes.extend(self.rule.amount(amount).to_le_bytes());
+        if let Asked::UpTo { unit, least, most, hint, .. } = self.asked {
+            let counted = |number| i64::try_from(number).unwrap_or(i64::MAX).min(LARGEST);
+            let mut more = [self.rule.amount(unit), counted(least), counted(most), 0, 0, 0];
+            if let Rule::Level(level) = self.rule {
+                let (lowest, full) = (level.scale.lowest_level(), level.scale.full_level());
+                let (known, at_us, ceiling) = match hint {
+                    Some(hint) => (hint.level, hint.server_us, hint.ceiling),
+                    None => (full, 0, full),
+                };
+                more[3..].copy_from_slice(&[
+                    known.clamp(lowest, full),
+                    counted(at_us),
+                    ceiling.clamp(lowest, full),
+                ]);
+            }
+            bytes.extend(more.into_iter().flat_map(i64::to_le_bytes));
+        }
+        bytes
+    }
+}
+
+/// The largest number that a script holds exactly.
+const LARGEST: i64 = (1 << 53) - 1;
