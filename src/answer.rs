@@ -40,6 +40,13 @@ impl<'a> Granted<'a> {
         self.grant.terms.left(self.grant.left, self.grant.now_ns).available
     }
 
+    /// Tells whether it was let through without being counted: only by a limit whose store was away, and which was told to do so
+    /// then (`redis::WhenDown::Allow`).
+    #[must_use]
+    pub fn is_degraded(&self) -> bool {
+        self.grant.terms.is_degraded(self.grant.left)
+    }
+
     /// What is left, and when the bucket is full.
     #[cfg(feature = "std")]
     pub(crate) fn remaining_and_full(&self) -> (Tokens, Wait) {

@@ -418,6 +418,11 @@ pub(crate) struct Grant<'a> {
 /// Tells what is in a word that a call has left.
 pub(crate) trait Leaves: fmt::Debug + Sync {
     fn left(&self, word: u64, now_ns: u64) -> Left;
+
+    /// Whether the word says that nothing was counted.
+    fn is_degraded(&self, _word: u64) -> bool {
+        false
+    }
 }
 
 /// What a call has left.

@@ -10,6 +10,8 @@
 //! A clock counts nanoseconds from an origin of its own. It should not go back; if it does, by up to 9.1
 //! years, a bucket credits nothing until the clock has caught up: it can only deny more, never grant more.
 
+#[cfg(feature = "redis")]
+mod boot;
 #[cfg(all(feature = "coarse", target_os = "linux"))]
 mod coarse;
 #[cfg(feature = "std")]
@@ -17,6 +19,8 @@ mod instant;
 mod manual;
 mod system;
 
+#[cfg(feature = "redis")]
+pub(crate) use boot::BootClock;
 #[cfg(all(feature = "coarse", target_os = "linux"))]
 pub use coarse::CoarseClock;
 #[cfg(feature = "std")]

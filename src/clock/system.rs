@@ -80,6 +80,10 @@ impl SystemClock {
     }
 }
 
+/// For other clocks on the counter: its thread, and the counter once that has made sure of it.
+#[cfg(all(feature = "redis", feature = "tsc", not(flowgate_loom)))]
+pub(super) use source::{counter, start};
+
 #[cfg(feature = "std")]
 impl Default for SystemClock {
     fn default() -> Self {
@@ -210,8 +214,15 @@ mod source {
         INSTANT.get_or_init(InstantClock::new).now_ns()
     }
 
+    /// The counter, if it is known to be a good one.
+    #[cfg(feature = "redis")]
+    #[inline]
+    pub(in crate::clock) fn counter() -> Option<&'static quanta::Clock> {
+        COUNTER.get()
+    }
+
     /// Fixes the origin, and makes sure of the counter in a thread of its own.
-    pub(super) fn start() {
+    pub(in crate::clock) fn start() {
         static STARTED: OnceLock<()> = OnceLock::new();
         STARTED.get_or_init(|| {
             instant_ns();

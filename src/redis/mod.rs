@@ -14,4 +14,5 @@ mod store;
 
 pub use error::{StoreError, StoreErrorKind};
 pub use key::StoreKey;
+pub use lease::{Admitted, Lease, LeaseError, LeaseStats, LeasedHandle, LeasedLimiter, WhenDown};
 pub use store::RedisStore;

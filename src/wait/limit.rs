@@ -78,6 +78,12 @@ pub trait Sealed<Q: ?Sized> {
         None
     }
 
+    /// How long it may take until a limit that has just refused knows more: one that leases its tokens, and asks for them in the
+    /// background. `None` of all others.
+    fn longest_answer(&self) -> Option<Duration> {
+        None
+    }
+
     /// Makes what is held cost `actual`: gives back what is more, or takes what is missing as deep as words can tell.
     /// Returns what could not be taken.
     fn settle_at(&self, key: &Q, held: &Held, actual: Tokens, now_ns: u64) -> Tokens {

@@ -131,6 +131,11 @@ impl RedisStore {
         Self { clock: WhoseClock::Caller(Arc::new(clock)), ..self }
     }
 
+    /// How long a call takes at most.
+    pub(crate) fn longest_call(&self) -> Duration {
+        self.timeout
+    }
+
     fn now_us(&self) -> Option<u64> {
         match &self.clock {
             WhoseClock::Server => None,

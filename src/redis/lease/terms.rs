@@ -1,0 +1,29 @@
+//! The numbers of a leased limiter, worked out once.
+
+use super::batch::Bounds;
+use crate::redis::scale::Scale;
+
+/// What all accounts of a limiter go by.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    /// Of the bucket in the store, whose capacity is less by what is refilled in a lease's time.
+    pub(crate) scale: Scale,
+    /// The most that one call may take.
+    pub(crate) largest_cost: u64,
+    pub(crate) bounds: Bounds,
+    /// For so long after it was asked for a lease may be used.
+    pub(crate) usable_ns: u64,
+    /// Between two asks for a key of which the store has too little.
+    pub(crate) pause_ns: u64,
+    /// In which every ask ends.
+    pub(crate) timeout_us: u64,
+}
+
+impl Terms {
+    /// The most that a level can be after some microseconds, in the store's units.
+    pub(crate) fn level_after(&self, level: i64, elapsed_us: u64) -> i64 {
+        let refilled = i128::from(elapsed_us).saturating_mul(self.scale.refill().into());
+        let level = i128::from(level).saturating_add(refilled);
+        i64::try_from(level).unwrap_or(i64::MAX).min(self.scale.full_level())
+    }
+}
