@@ -319,6 +319,11 @@ pub enum QuotaError {
         /// The period asked for.
         period: Duration,
     },
+    /// Two limits of one set have the same name.
+    SameName {
+        /// The name.
+        name: Excerpt,
+    },
     /// A keyed limiter may hold no key.
     ZeroKeys,
     /// A keyed limiter can have one quota only: one of several would refill by more than a quarter of its
@@ -440,6 +445,9 @@ impl fmt::Display for QuotaError {
                 f,
                 "period {period:?}: a window of a limit in a store is a whole number of microseconds"
             ),
+            Self::SameName { name } => {
+                write!(f, "limit {name}: two of one set have this name, and would share a bucket")
+            }
             Self::ZeroKeys => {
                 f.write_str("max_keys 0: a limiter that may hold no key has none to limit")
             }

@@ -1,12 +1,12 @@
 //! What the script is told of a limit, and what its answers say.
 
 use super::counts::{Counted, Counts, Windows};
-use super::scale::Scale;
+use super::scale::{Scale, floor_grains};
 use crate::algorithm::Kind;
 use crate::algorithm::Wait;
 use crate::bucket::{Leaves, Left};
 use crate::error::QuotaError;
-use crate::tokens::Tokens;
+use crate::tokens::{NANOS_PER_TOKEN, Tokens};
 
 /// An algorithm with its numbers, as the script counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +145,22 @@ impl Rule {
     /// A cost in grains, rounded up.
     pub(crate) fn grains(&self, cost: Tokens) -> u64 {
         cost.to_units_ceil(self.grains_per_token())
+    }
+
+    /// What is given back, in grains, rounded down.
+    pub(crate) fn grains_floor(&self, tokens: Tokens) -> u64 {
+        // A billion is a multiple of it.
+        let nanos_per_grain = u128::from(u64::from(NANOS_PER_TOKEN) / self.grains_per_token());
+        u64::try_from(floor_grains(tokens, nanos_per_grain)).unwrap_or(u64::MAX)
+    }
+
+    /// What of a cost is left, of which `taken` was taken, as the script counts.
+    pub(crate) fn not_taken(&self, cost: Tokens, taken: u64) -> Tokens {
+        let taken_grains = match self {
+            Self::Level(Level { scale, .. }) => taken.checked_div(scale.period_us()).unwrap_or(0),
+            Self::Counts(_) => taken,
+        };
+        cost.saturating_sub(self.tokens(taken_grains))
     }
 
     pub(crate) fn tokens(&self, grains: u64) -> Tokens {

@@ -131,13 +131,6 @@ impl Scale {
         cost.to_units_ceil(self.grains_per_token)
     }
 
-    /// What is given back, in grains, rounded down.
-    pub(crate) fn grains_floor(&self, tokens: Tokens) -> u64 {
-        // A billion is a multiple of it.
-        let nanos_per_grain = u128::from(u64::from(NANOS_PER_TOKEN) / self.grains_per_token);
-        u64::try_from(floor_grains(tokens, nanos_per_grain)).unwrap_or(u64::MAX)
-    }
-
     pub(crate) fn tokens(&self, grains: u64) -> Tokens {
         Tokens::from_units(grains, self.grains_per_token)
     }

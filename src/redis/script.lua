@@ -4,8 +4,9 @@
 -- ARGV[1]   microseconds since 1970 by the caller's clock, or '' for the server's
 -- ARGV[i+1] limit i: its tag, three numbers of its own, what is asked and how much (see script.rs)
 --
--- Replies with the time, then four numbers for each limit: what it says (0 is no), and what it holds if all say yes. Replies
--- with {-1, i} if key i holds something else than a bucket of limit i. Nothing is written then, nor if one says no.
+-- Replies with the time, then four numbers for each limit: what it says (of CONSUME 0 is no, of UP_TO and CHARGE it is how much), and
+-- what it holds if all say yes. Replies with {-1, i} if key i holds something else than a bucket of limit i. Nothing is written then,
+-- nor if one says no.
 --
 -- All numbers are whole and below 2^53, which doubles hold exactly. What is multiplied is small enough: the limit's numbers are
 -- refused otherwise when it is made, and times are clamped first.
@@ -13,7 +14,7 @@
 local unpack, pack, floor, ceil = struct.unpack, struct.pack, math.floor, math.ceil
 local call, sub = redis.call, string.sub
 
-local CONSUME, UP_TO, REFUND, CHARGE = 1, 2, 3, 4
+local CONSUME, UP_TO, REFUND, CHARGE, TAKE_BACK = 1, 2, 3, 4, 5
 -- Of a limit's numbers: the tag's length, and where what comes after them begins.
 local TAG, LIMIT, MORE = 10, '<c10i8i8i8Bi8', 44
 local FIRST_CALL, SLIDING = 99, 115 -- 'c', 's'
@@ -69,7 +70,7 @@ local function by_level(stored, limit)
   local before, says = level, 1
   if ask == CONSUME then
     if level >= amount then level = level - amount else says = 0 end
-  elseif ask == REFUND then
+  elseif ask == REFUND or ask == TAKE_BACK then
     level = level + amount
     if level > capacity then level = capacity end
   elseif ask == CHARGE or ask == UP_TO then
@@ -81,11 +82,13 @@ local function by_level(stored, limit)
       if level > hint then level = hint end
       if level > ceiling then level = ceiling end
     end
+    local uncharged = level
     if level - amount > lowest then
       level = level - amount
     elseif level > lowest then
       level = lowest
     end
+    says = uncharged - level
     if ask == UP_TO then
       says = take_up_to(unit, least, most, level)
       level = level - says * unit
@@ -115,7 +118,7 @@ local function by_window(stored, limit)
   end
   local at = now
   if start > at then at = start end
-  local was, says = count, 1
+  local count_was, before_was, says = count, before, 1
   local rest = period - (at - start)
   if ask == CONSUME then
     local room = most_allowed - count - amount
@@ -127,8 +130,19 @@ local function by_window(stored, limit)
   elseif ask == REFUND then
     count = count - amount
     if count < 0 then count = 0 end
+  elseif ask == TAKE_BACK then
+    -- From the window in which it was taken; of one that does not count any more nothing is owed.
+    local taken_in = unpack('<i8', limit, MORE)
+    if taken_in == start then
+      count = count - amount
+      if count < 0 then count = 0 end
+    elseif taken_in == start - period and kind == SLIDING then
+      before = before - amount
+      if before < 0 then before = 0 end
+    end
   elseif ask == CHARGE then
     if amount > largest - count then count = largest else count = count + amount end
+    says = count - count_was
   elseif ask == UP_TO then
     local unit, least, most = unpack('<i8i8i8', limit, MORE)
     local available = most_allowed - count
@@ -141,7 +155,7 @@ local function by_window(stored, limit)
     says = take_up_to(unit, least, most, available)
     count = count + says * unit
   end
-  if count == was then return says, start, count, before end
+  if count == count_was and before == before_was then return says, start, count, before end
   -- A count weighs in the window after its own, too.
   local value = tag .. pack('<i8i8i8', start, count, before)
   return says, start, count, before, value, (start + 2 * period - now) / 1000

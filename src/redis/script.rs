@@ -23,6 +23,8 @@ pub(crate) enum Asked {
     Refund(u64),
     /// Takes grains, into debt if need be.
     Charge(u64),
+    /// Gives grains back that were taken in the window that started then.
+    TakeBack { grains: u64, start_us: u64 },
     /// Takes nothing.
     Peek,
 }
@@ -131,12 +133,16 @@ impl Part<'_> {
             Asked::UpTo { charge, .. } => (2, charge),
             Asked::Refund(grains) => (3, grains),
             Asked::Charge(grains) => (4, grains),
-            Asked::Peek => (5, 0),
+            Asked::TakeBack { grains, .. } => (5, grains),
+            Asked::Peek => (6, 0),
         };
         bytes.push(ask);
         bytes.extend(self.rule.amount(amount).to_le_bytes());
+        let counted = |number| i64::try_from(number).unwrap_or(i64::MAX).min(LARGEST);
+        if let Asked::TakeBack { start_us, .. } = self.asked {
+            bytes.extend(counted(start_us).to_le_bytes());
+        }
         if let Asked::UpTo { unit, least, most, hint, .. } = self.asked {
-            let counted = |number| i64::try_from(number).unwrap_or(i64::MAX).min(LARGEST);
             let mut more = [self.rule.amount(unit), counted(least), counted(most), 0, 0, 0];
             if let Rule::Level(level) = self.rule {
                 let (lowest, full) = (level.scale.lowest_level(), level.scale.full_level());

@@ -42,6 +42,8 @@ pub use limit::Limit;
 pub(crate) use limit::{Policy, Sealed};
 #[cfg(feature = "std")]
 pub use rejected::Rejected;
+#[cfg(feature = "redis")]
+pub(crate) use rejected::Said;
 pub use reservation::{OnDrop, Reservation};
 #[cfg(feature = "std")]
 pub use set::{Costs, GrantedSet, LimitSet, OfKeys};

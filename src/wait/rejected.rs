@@ -33,7 +33,7 @@ pub struct Rejected<const N: usize> {
 
 /// What one limit said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Said {
+pub(crate) enum Said {
     Yes,
     NotYet(Duration),
     Never,
@@ -55,7 +55,7 @@ impl Said {
 }
 
 impl<const N: usize> Rejected<N> {
-    pub(super) fn new(names: [&'static str; N], said: [Said; N]) -> Self {
+    pub(crate) fn new(names: [&'static str; N], said: [Said; N]) -> Self {
         Self { names, said }
     }
 

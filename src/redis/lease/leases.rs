@@ -89,7 +89,7 @@ impl<K: Eq + Hash, C: core::fmt::Debug + Send + Sync + 'static> Leases<K, C> {
         let wanted = self.shared.terms.scale.grains(cost);
         if let Some(left) = account.take(wanted, now_ns) {
             if account.is_low(left, now_ns) {
-                self.ask_for(&account);
+                self.ask_for(account);
             }
             return Ok(Taken::Leased(left));
         }

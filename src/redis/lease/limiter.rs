@@ -77,8 +77,13 @@ use crate::tokens::Tokens;
 /// ```
 pub struct LeasedLimiter<K = String> {
     pub(super) leases: Arc<Leases<K, BootClock>>,
-    /// Ends the task; the task's end.
-    task: Arc<Mutex<Option<(oneshot::Sender<()>, tokio::task::JoinHandle<()>)>>>,
+    task: Arc<Mutex<Option<Running>>>,
+}
+
+/// The task that asks the store: how to end it, and its end.
+struct Running {
+    stop: oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<()>,
 }
 
 impl<K> LeasedLimiter<K>
@@ -135,8 +140,8 @@ where
             Arc::new(Shared::new(terms, BootClock::new(), lease.is_when_down(), quota, share));
         let leases = Arc::new(Leases::new(Arc::clone(&shared), wanting, lease.most_keys()));
         let task = Task::new(shared, lessor, Arc::downgrade(&leases), wanted);
-        let running = runtime.spawn(task.run(stopped));
-        Ok(Self { leases, task: Arc::new(Mutex::new(Some((stop, running)))) })
+        let running = Running { stop, task: runtime.spawn(task.run(stopped)) };
+        Ok(Self { leases, task: Arc::new(Mutex::new(Some(running))) })
     }
 
     /// Takes `cost` tokens of `key` if they are leased; otherwise takes none, and has the store asked for more.
@@ -266,11 +271,11 @@ where
     /// Stops asking the store, and waits for the calls that are under way. What is leased can be used until it ends, or be left: it is
     /// refilled in the store. Nothing goes back, for what is given back could be granted twice in one window.
     pub async fn shutdown(&self) {
-        let task = lock(&self.task).take();
-        if let Some((stop, running)) = task {
+        let running = lock(&self.task).take();
+        if let Some(Running { stop, task }) = running {
             // It may have ended by itself.
             let _ = stop.send(());
-            let _ = running.await;
+            let _ = task.await;
         }
     }
 }
