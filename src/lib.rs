@@ -76,6 +76,8 @@ mod held;
 pub mod http;
 #[cfg(feature = "keyed")]
 mod keyed;
+#[cfg(any(feature = "redis", flowgate_loom))]
+mod leased;
 mod limiter;
 pub mod limits;
 mod primitive;
@@ -93,6 +95,9 @@ mod token_bucket;
 mod tokens;
 mod wait;
 
+#[cfg(flowgate_loom)]
+#[doc(hidden)]
+pub use leased::modelled;
 #[cfg(flowgate_loom)]
 #[doc(hidden)]
 #[allow(missing_docs)]

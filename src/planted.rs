@@ -112,6 +112,8 @@ planted! {
     spend_what_is_not_claimed = 58;
     /// What is given back goes to whatever lease is there.
     give_back_to_a_later_lease = 59;
+    /// What was taken from two leases is said to last as long as the later one.
+    tell_the_later_end = 60;
 }
 
 /// The switches: the bugs are switched on for the whole process, the tracking of loads for a thread.

@@ -16,12 +16,14 @@ use loom::thread;
 
 mod algorithms;
 mod keyed;
+mod leased;
 mod sliding_log;
 mod striped;
 mod waiting;
 // `tests/` and `ci/loom.sh` know a model by its name alone.
 pub use algorithms::*;
 pub use keyed::*;
+pub use leased::*;
 pub use sliding_log::*;
 pub use striped::*;
 pub use waiting::*;

@@ -73,4 +73,8 @@ holds! {
     a_refund_fills_no_stripe_above_its_cap,
     a_lowered_quota_takes_all_stripes_in,
     a_changed_quota_keeps_every_token,
+    two_go_over_to_the_next_lease,
+    a_lease_comes_while_another_is_taken_over,
+    what_has_ended_is_not_spent,
+    nothing_lasts_longer_than_it_was_leased_for,
 }

@@ -68,4 +68,9 @@ catches! {
     catches_spend_in_two_swaps: spend_in_two_swaps by a_gathered_grant_is_of_one_instant;
     catches_put_above_the_cap: put_above_the_cap by a_refund_fills_no_stripe_above_its_cap;
     catches_change_under_way: change_under_way by a_lowered_quota_takes_all_stripes_in;
+    catches_spend_what_has_ended: spend_what_has_ended by what_has_ended_is_not_spent;
+    catches_stretch_what_is_left: stretch_what_is_left by a_lease_comes_while_another_is_taken_over;
+    catches_spend_what_is_not_claimed: spend_what_is_not_claimed by two_go_over_to_the_next_lease;
+    catches_tell_the_later_end: tell_the_later_end by nothing_lasts_longer_than_it_was_leased_for;
+    catches_give_back_to_a_later_lease: give_back_to_a_later_lease by nothing_lasts_longer_than_it_was_leased_for;
 }

@@ -49,6 +49,11 @@ impl Lease {
         crate::planted::spend_what_has_ended() || (now_ns >> TICK_SHIFT) < self.ends()
     }
 
+    /// This lease, said to end when `other` does, if that is earlier.
+    pub(crate) fn ending_with(self, other: Self) -> Self {
+        Self((self.ends().min(other.ends()) << AMOUNT_BITS) | self.grains())
+    }
+
     /// The grains that may be used at `now_ns`.
     #[inline]
     pub(crate) fn usable(self, now_ns: u64) -> u64 {

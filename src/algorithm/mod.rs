@@ -14,7 +14,7 @@ mod kind;
 pub(crate) mod layout;
 mod leaky_bucket;
 mod leaky_queue;
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "redis", flowgate_loom))]
 mod lease;
 mod one_word;
 mod rate;
@@ -36,7 +36,9 @@ pub(crate) use layout::{Layout, Room};
 pub use leaky_bucket::LeakyBucket;
 pub use leaky_queue::LeakyQueue;
 #[cfg(feature = "redis")]
-pub(crate) use lease::{LARGEST_LEASE, Lease};
+pub(crate) use lease::LARGEST_LEASE;
+#[cfg(any(feature = "redis", flowgate_loom))]
+pub(crate) use lease::Lease;
 pub use one_word::{Adjustable, Algorithm, Reservable};
 pub(crate) use one_word::{Extras, OneWord, on_an_instant, on_windows};
 pub(crate) use rate::{Rate, Wait};

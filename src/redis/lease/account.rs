@@ -7,11 +7,11 @@ use tokio::sync::Notify;
 
 use super::ask::{Ask, Hint, Told};
 use super::batch::Batch;
-use super::local::Local;
 use super::share::Share;
 use super::terms::Terms;
 use crate::algorithm::{LARGEST_LEASE, Lease};
 use crate::cell::{Cell, Step};
+use crate::leased::Local;
 use crate::primitive::{Arc, Mutex, RwLock};
 
 /// Whether somebody asks the store.

@@ -3,7 +3,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `algorithm/lease.rs` | the word of a lease |
-//! | `local.rs` | the two words of a key, and their swaps |
+//! | `leased.rs`, of the crate | the two words of a key, and their swaps |
 //! | `batch.rs`, `breaker.rs`, `terms.rs` | how much to ask for, whether to ask, and by which numbers |
 //! | `account.rs` | one key: its words, and what was told of it |
 //! | `leases.rs` | all keys, and the decision; given the time |
@@ -21,7 +21,6 @@ mod breaker;
 mod leases;
 mod limit;
 mod limiter;
-mod local;
 mod settings;
 mod share;
 mod shared;

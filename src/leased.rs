@@ -25,7 +25,8 @@ impl Local {
         Self { current: CachePadded::new(none()), next: none() }
     }
 
-    /// Takes `wanted` grains, if they are here and may be used at `now_ns`, and tells what is left of the lease they were taken from.
+    /// Takes `wanted` grains, if they are here and may be used at `now_ns`, and tells how much is left of the lease that they were taken
+    /// from, and when it ends: of two, the one that ends first.
     #[inline(always)]
     pub(crate) fn take(&self, wanted: u64, now_ns: u64) -> Option<Lease> {
         let seen = Lease(self.current.load());
@@ -83,6 +84,12 @@ impl Local {
         self.current.update(self.current.load(), |word| {
             let current = Lease(word);
             match current.take_from_both(in_hand, wanted, now_ns) {
+                // What is told ends when the first of what was taken would have.
+                Some(left)
+                    if current.usable(now_ns) > 0 && !crate::planted::tell_the_later_end() =>
+                {
+                    Step::Store(left.0, Some(left.ending_with(current)))
+                }
                 Some(left) => Step::Store(left.0, Some(left)),
                 None => Step::Store(current.with(in_hand, now_ns).0, None),
             }
@@ -128,7 +135,47 @@ impl Local {
     }
 
     /// Whether there is a lease to go over to.
+    #[cfg(feature = "redis")]
     pub(crate) fn has_next(&self, now_ns: u64) -> bool {
         Lease(self.next.load()).usable(now_ns) > 0
+    }
+}
+
+/// What models call: leases by their grains and ends.
+#[cfg(flowgate_loom)]
+#[doc(hidden)]
+#[allow(missing_docs, missing_debug_implementations, unreachable_pub)]
+pub mod modelled {
+    use super::{Lease, Local};
+
+    pub struct Leases(Local);
+
+    impl Default for Leases {
+        fn default() -> Self {
+            Self(Local::new())
+        }
+    }
+
+    impl Leases {
+        pub fn bring(&self, grains: u64, ends_ns: u64, now_ns: u64) {
+            self.0.bring(Lease::new(grains, ends_ns), now_ns);
+        }
+
+        /// What is left of the lease that it was taken from, and the tick at which that ends.
+        pub fn take(&self, grains: u64, now_ns: u64) -> Option<(u64, u64)> {
+            self.0.take(grains, now_ns).map(|left| (left.grains(), left.ends()))
+        }
+
+        pub fn take_up_to(&self, grains: u64, now_ns: u64) -> u64 {
+            self.0.take_up_to(grains, now_ns)
+        }
+
+        pub fn give_back(&self, grains: u64, ended: u64, now_ns: u64) -> bool {
+            self.0.give_back(grains, ended, now_ns)
+        }
+
+        pub fn usable(&self, now_ns: u64) -> u64 {
+            self.0.usable(now_ns)
+        }
     }
 }
