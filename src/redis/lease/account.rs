@@ -2,6 +2,7 @@
 
 use core::fmt;
 use std::boxed::Box;
+use std::sync::PoisonError;
 
 use tokio::sync::Notify;
 
@@ -44,7 +45,7 @@ pub(crate) struct Account {
     pub(crate) answered: Notify,
     course: Mutex<Course>,
     /// While the store is away, and each process has a share of the quota.
-    pub(crate) share: RwLock<Option<Share>>,
+    share: RwLock<Option<Share>>,
 }
 
 /// How it went since the last ask; only the task that asks looks at it.
@@ -55,6 +56,9 @@ struct Course {
     brought: u64,
     since_ns: u64,
     known: Option<Known>,
+    /// Of the share, when it was asked last: what had been used, and what was told of it.
+    share_used: u64,
+    share_told: u64,
 }
 
 /// What the store told last.
@@ -169,8 +173,17 @@ impl Account {
         });
     }
 
+    /// Whether the store is to be told of something that was used.
     pub(crate) fn owes(&self) -> bool {
-        self.owed.load() > 0
+        self.owed.load() > 0 || self.share().is_some()
+    }
+
+    pub(crate) fn share(&self) -> impl core::ops::Deref<Target = Option<Share>> + '_ {
+        self.share.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn share_mut(&self) -> impl core::ops::DerefMut<Target = Option<Share>> + '_ {
+        self.share.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether it is like one that was never there: nothing leased, nothing owed, nobody asks, and what is known of the bucket says
@@ -200,10 +213,15 @@ impl Account {
         let batch = course.batch.next(&terms.bounds, used, elapsed_ns, is_dry, most.max(1));
         course.brought = here;
         course.since_ns = now_ns;
+        let share = self.share();
+        let share = share.as_ref();
+        // First what was used: what is owed for it is then not too little.
+        course.share_used = share.map_or(0, Share::used);
+        course.share_told = share.map_or(0, |share| share.owed(&terms.scale, now_ns));
         Ask {
             least: if least == NONE_DENIED { 1 } else { least.max(1) },
             most: batch.clamp(1, LARGEST_LEASE),
-            charge: take(&self.owed, 0),
+            charge: take(&self.owed, 0).saturating_add(course.share_told),
             hint: course.known.map(|known| known.hint(terms, now_ns)),
         }
     }
@@ -227,6 +245,10 @@ impl Account {
                 course.brought = course.brought.saturating_add(told.granted);
             }
             self.low.set(course.batch.low());
+            // The share is over. What was used of it meanwhile is told next time.
+            if let Some(share) = self.share_mut().take() {
+                self.owe(share.used().saturating_sub(course.share_used));
+            }
         }
         let (until_ns, until_cost) = if told.granted == 0 {
             let wait_ns = told.wait_us.saturating_mul(1_000);
@@ -244,7 +266,8 @@ impl Account {
 
     /// An ask was not answered. What it was to take is asked for once more; whether it was carried out nobody knows.
     pub(crate) fn not_told(&self, ask: Ask) {
-        self.owe(ask.charge);
+        // What is owed for the share is worked out anew.
+        self.owe(ask.charge.saturating_sub(lock(&self.course).share_told));
         self.note_denied(ask.least);
     }
 }
@@ -286,7 +309,7 @@ impl Known {
 
 /// A lock that somebody panicked under holds numbers that are right all the same: each is written at once.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> impl core::ops::DerefMut<Target = T> + '_ {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Account {

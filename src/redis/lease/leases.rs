@@ -234,27 +234,35 @@ impl<K: Eq + Hash, C: core::fmt::Debug + Send + Sync + 'static> Leases<K, C> {
             WhenDown::Deny => Err(self.unavailable(kind, now_ns)),
             WhenDown::Allow => Ok(Taken::Uncounted),
             WhenDown::Share { .. } => {
-                self.take_share(account, cost, now_ns)?;
-                account.owe(wanted);
+                self.take_share(account, cost, wanted, now_ns)?;
                 Ok(Taken::Shared)
             }
         }
     }
 
     /// Takes from the process's share, of which each outage has its own.
-    fn take_share(&self, account: &Account, cost: Tokens, now_ns: u64) -> Result<(), Denied> {
+    fn take_share(
+        &self,
+        account: &Account,
+        cost: Tokens,
+        wanted: u64,
+        now_ns: u64,
+    ) -> Result<(), Denied> {
         let outage = self.shared.outages.load();
-        let read = || account.share.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(share) = read().as_ref().filter(|share| share.is_of(outage)) {
-            return share.take(cost, now_ns);
+        if let Some(share) = account.share().as_ref().filter(|share| share.is_of(outage)) {
+            return share.take(cost, wanted, now_ns);
         }
-        let mut share = account.share.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut share = account.share_mut();
         if !share.as_ref().is_some_and(|share| share.is_of(outage)) {
+            // Of an outage that is over, and that the store has not been told of.
+            if let Some(earlier) = share.take() {
+                account.owe(earlier.owed(&self.shared.terms.scale, now_ns));
+            }
             // Its quota was tried when the limiter was made.
             *share = Share::new(outage, self.shared.share, now_ns).ok();
         }
         match share.as_ref() {
-            Some(share) => share.take(cost, now_ns),
+            Some(share) => share.take(cost, wanted, now_ns),
             None => Err(self.unavailable(StoreErrorKind::Unreachable, now_ns)),
         }
     }

@@ -1,8 +1,10 @@
 //! A process's share of a quota, while the store that keeps the whole is away.
 
+use crate::cell::Cell;
 use crate::clock::Clock;
 use crate::error::{Denied, QuotaError};
 use crate::quota::Quota;
+use crate::redis::scale::Scale;
 use crate::token_bucket::TokenBucket;
 use crate::tokens::Tokens;
 
@@ -11,6 +13,8 @@ use crate::tokens::Tokens;
 pub(crate) struct Share {
     outage: u64,
     bucket: TokenBucket<Given>,
+    /// The grains that were taken.
+    used: Cell,
 }
 
 /// The time is given with each call.
@@ -26,7 +30,7 @@ impl Clock for Given {
 impl Share {
     pub(crate) fn new(outage: u64, quota: Quota, now_ns: u64) -> Result<Self, QuotaError> {
         let bucket = TokenBucket::builder(quota).start_empty().build_with_clock(Given(now_ns))?;
-        Ok(Self { outage, bucket })
+        Ok(Self { outage, bucket, used: Cell::new(0) })
     }
 
     /// Whether it is of this outage.
@@ -34,8 +38,24 @@ impl Share {
         self.outage == outage
     }
 
-    pub(crate) fn take(&self, cost: Tokens, now_ns: u64) -> Result<(), Denied> {
-        self.bucket.try_consume_at(cost, now_ns).map(|_| ())
+    /// Takes a cost, which is so many grains.
+    pub(crate) fn take(&self, cost: Tokens, grains: u64, now_ns: u64) -> Result<(), Denied> {
+        self.bucket.try_consume_at(cost, now_ns)?;
+        self.used.add(grains);
+        Ok(())
+    }
+
+    pub(crate) fn used(&self) -> u64 {
+        self.used.load()
+    }
+
+    /// What the store must be told of it: what is missing from this bucket. What was used earlier has been refilled since, here as there:
+    /// in no window that ends now was more used than what is missing, and its refill.
+    pub(crate) fn owed(&self, scale: &Scale, now_ns: u64) -> u64 {
+        let quota = self.bucket.algorithm();
+        let missing = quota.capacity().saturating_sub(self.bucket.available_at(now_ns));
+        // One that has begun empty was not used for that.
+        scale.grains(missing).min(self.used())
     }
 }
 
@@ -58,10 +78,27 @@ mod tests {
         assert_eq!((quota.capacity(), quota.period()), (10.into(), Duration::from_secs(4)));
         let share = Share::new(3, quota, 5_000_000_000).unwrap();
         assert!(share.is_of(3) && !share.is_of(4));
-        assert!(share.take(1.into(), 5_000_000_000).is_err());
+        assert!(share.take(1.into(), 1, 5_000_000_000).is_err());
         // 25 a second, up to 10.
-        assert!(share.take(1.into(), 5_040_000_000).is_ok());
-        assert!(share.take(10.into(), 5_440_000_000).is_ok());
-        assert!(share.take(11.into(), 9_000_000_000).is_err());
+        assert!(share.take(1.into(), 1, 5_040_000_000).is_ok());
+        assert!(share.take(10.into(), 10, 5_440_000_000).is_ok());
+        assert!(share.take(11.into(), 11, 9_000_000_000).is_err());
+    }
+
+    #[test]
+    fn the_store_is_told_of_what_has_not_been_refilled_since() {
+        let quota = share_of(Quota::per_second(100).burst(40), 4);
+        let scale = Scale::new(&Quota::per_second(100).burst(40), 0, None).unwrap();
+        let share = Share::new(1, quota, 0).unwrap();
+        // It began empty, and was not used.
+        assert_eq!(share.owed(&scale, 0), 0);
+        let mut now_ns = 0;
+        for _ in 0..100 {
+            now_ns += 400_000_000;
+            share.take(10.into(), 10, now_ns).unwrap();
+        }
+        assert_eq!((share.used(), share.owed(&scale, now_ns)), (1_000, 10));
+        assert_eq!(share.owed(&scale, now_ns + 200_000_000), 5);
+        assert_eq!(share.owed(&scale, now_ns + 400_000_000), 0);
     }
 }
