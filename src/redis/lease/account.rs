@@ -13,7 +13,7 @@ use super::terms::Terms;
 use crate::algorithm::{LARGEST_LEASE, Lease};
 use crate::cell::{Cell, Step};
 use crate::leased::Local;
-use crate::primitive::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 /// Whether somebody asks the store.
 const NOBODY_ASKS: u64 = 0;

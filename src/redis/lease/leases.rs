@@ -16,9 +16,9 @@ use crate::algorithm::{Lease, Wait};
 use crate::cell::{Cell, Step};
 use crate::error::{Denied, Never, NoRoom, NotYet};
 use crate::keyed::SeededHash;
-use crate::primitive::Arc;
 use crate::redis::{StoreErrorKind, StoreKey};
 use crate::tokens::Tokens;
+use std::sync::Arc;
 
 /// Sweeps go through one of these at a time, under its lock.
 const PARTS: usize = 128;

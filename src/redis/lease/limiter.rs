@@ -20,12 +20,12 @@ use super::stats::LeaseStats;
 use super::task::Task;
 use crate::clock::{BootClock, Clock};
 use crate::error::Denied;
-use crate::primitive::{Arc, Mutex};
 use crate::quota::Quota;
 use crate::redis::bucket_in_store::BucketInStore;
 use crate::redis::key::Name;
 use crate::redis::{RedisStore, StoreKey};
 use crate::tokens::Tokens;
+use std::sync::{Arc, Mutex};
 
 /// A limit per key that several servers share, decided locally: tokens are leased from a store in batches, and a call takes from what its
 /// process has leased. It never waits and never touches the network.

@@ -15,8 +15,8 @@ use super::breaker::{Breaker, Change};
 use super::leases::Leases;
 use super::shared::Shared;
 use crate::clock::Clock;
-use crate::primitive::Arc;
 use crate::redis::StoreError;
+use std::sync::Arc;
 
 /// Calls to the store that are under way at once.
 const UNDER_WAY: usize = 64;

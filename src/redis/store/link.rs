@@ -1,6 +1,7 @@
 //! The connection to a store, and another one if it leads nowhere.
 
 use core::time::Duration;
+use std::boxed::Box;
 use std::string::String;
 use std::sync::{PoisonError, RwLock};
 use std::vec::Vec;
@@ -18,7 +19,7 @@ use super::said::{may_try_again, needs_connection};
 
 /// Leads to a store: over one connection that all share, and that is made again when it breaks.
 pub(super) enum Link {
-    One(Renewed),
+    One(Box<Renewed>),
     Cluster(ClusterConnection),
 }
 
@@ -62,7 +63,7 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_millis(20);
 impl Link {
     pub(super) async fn to_server(url: &str) -> Result<Self, RedisError> {
         let client = Client::open(url)?;
-        Ok(Self::One(Renewed::connect(Source::Server(client)).await?))
+        Ok(Self::One(Box::new(Renewed::connect(Source::Server(client)).await?)))
     }
 
     /// `service` is the name of the service; or an address with the name in the host's place, and the servers' password.
@@ -81,7 +82,7 @@ impl Link {
             }
         };
         let client = SentinelClient::build(urls, name, Some(node), SentinelServerType::Master)?;
-        Ok(Self::One(Renewed::connect(Source::Sentinels(client)).await?))
+        Ok(Self::One(Box::new(Renewed::connect(Source::Sentinels(client)).await?)))
     }
 
     pub(super) async fn to_cluster(urls: Vec<String>) -> Result<Self, RedisError> {
@@ -107,10 +108,9 @@ impl Link {
             }
             if let (Self::Cluster(cluster), ErrorKind::Server(ServerErrorKind::Ask)) =
                 (self, error.kind())
+                && let Some((address, _slot)) = error.redirect_node()
             {
-                if let Some((address, _slot)) = error.redirect_node() {
-                    return ask(cluster.clone(), address, call).await;
-                }
+                return ask(cluster.clone(), address, call).await;
             }
             if tries > 1 {
                 tokio::time::sleep(TRY_AGAIN_AFTER).await;
