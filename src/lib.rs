@@ -127,8 +127,8 @@ pub use error::{Denied, Excerpt, Never, NoRoom, NotYet, QuotaError, Unavailable}
 pub use fill::Fill;
 #[cfg(feature = "keyed")]
 pub use keyed::{
-    Handle, KeyedBuilder, KeyedLimiter, KeyedSlidingLog, On, OnEach, SavedKeys, SeededHash,
-    SeededHasher, Tier, WhenFull,
+    Handle, HotHandle, KeyedBuilder, KeyedLimiter, KeyedSlidingLog, On, OnEach, SavedKeys,
+    SeededHash, SeededHasher, Tier, WhenFull,
 };
 pub use limiter::Limiter;
 pub use quota::Quota;
