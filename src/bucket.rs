@@ -24,6 +24,9 @@ pub(crate) trait Share: Copy + fmt::Debug {
     /// The plan by which the word is read.
     fn plan<R: Rules>(self, rules: &R, plan: R::Plan) -> R::Plan;
 
+    /// Whether who reads by such a plan may have what lies in stripes.
+    fn reaches(self, plan: &Plan) -> bool;
+
     /// The brim of such a plan, or 0, which is below every level.
     fn brim<R: Rules>(self, terms: &Terms<R>) -> u64;
 }
@@ -36,6 +39,11 @@ impl Share for Whole {
     #[inline(always)]
     fn plan<R: Rules>(self, _rules: &R, plan: R::Plan) -> R::Plan {
         plan
+    }
+
+    #[inline(always)]
+    fn reaches(self, _plan: &Plan) -> bool {
+        true
     }
 
     #[inline(always)]
@@ -59,6 +67,11 @@ impl Share for Beside {
             return plan;
         }
         rules.beside(plan, self.aside_units)
+    }
+
+    #[inline]
+    fn reaches(self, plan: &Plan) -> bool {
+        crate::planted::let_everybody_reach() || plan.reaches_beside(self.aside_units)
     }
 
     #[inline]

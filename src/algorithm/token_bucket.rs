@@ -27,7 +27,7 @@ pub struct Plan {
 /// 2^10 ns, less one.
 const MICROSECOND_MASK: u64 = (1 << 10) - 1;
 
-/// A capacity can be divided while it is at least so many times what stripes may hold.
+/// A capacity can be divided while it is more than so many times what stripes may hold.
 const LEAST_SHARES: u64 = 8;
 
 /// The lowest level that is stored: below it is the dead mark.
@@ -79,7 +79,12 @@ impl Plan {
 
     /// Whether who reads by this plan may have what lies in stripes, `aside_units` at most: see [`beside`](Self::beside).
     pub(crate) fn reaches(&self, aside_units: u64) -> bool {
-        self.capacity_units >= aside_units.saturating_mul(LEAST_SHARES)
+        self.capacity_units > aside_units.saturating_mul(LEAST_SHARES)
+    }
+
+    /// The same, of a plan that [`beside`](Self::beside) made.
+    pub(crate) fn reaches_beside(&self, aside_units: u64) -> bool {
+        self.capacity_units > aside_units.saturating_mul(LEAST_SHARES.saturating_sub(1))
     }
 
     /// The plan of the bucket beside stripes that hold `aside_units` at most.

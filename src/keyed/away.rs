@@ -11,6 +11,7 @@ use crate::bucket::{Bucket, Gone, Read};
 use crate::cell::Cell;
 use crate::held::{Held, Refused};
 use crate::primitive::Arc;
+use crate::striped::{Hold as _, Spread as _, Striped as _, Take};
 use crate::terms::Terms;
 use crate::tokens::Tokens;
 
@@ -124,14 +125,14 @@ impl<'a, R: ManyRules> By<'a, R> {
 
     pub(crate) fn available(&self, now_ns: u64) -> Result<Tokens, Gone> {
         match self.divided() {
-            Some(caller) => Ok(caller.available(now_ns)),
+            Some(caller) => Ok(caller.read(now_ns).available),
             None => self.bucket()?.available(now_ns),
         }
     }
 
     pub(crate) fn read(&self, now_ns: u64) -> Result<Read<R::Config>, Gone> {
         let Some(caller) = self.divided() else { return self.bucket()?.read(now_ns) };
-        let Read { available, debt, full, .. } = caller.read_all(now_ns);
+        let Read { available, debt, full, .. } = caller.read(now_ns);
         Ok(Read { available, debt, full, config: self.terms.config() })
     }
 
@@ -141,7 +142,7 @@ impl<'a, R: ManyRules> By<'a, R> {
         now_ns: u64,
     ) -> Result<Option<core::time::Duration>, Gone> {
         match self.divided() {
-            Some(caller) => Ok(caller.wait(cost, now_ns)),
+            Some(caller) => Ok(Take::wait_for(&caller, cost, now_ns)),
             None => Ok(self.bucket()?.wait_for(cost, now_ns)?.map(|wait| wait.duration())),
         }
     }
@@ -154,7 +155,7 @@ impl<'a, R: ManyRules> By<'a, R> {
         later_ns: impl Fn() -> u64,
     ) -> Result<u64, Gone> {
         if let Some(caller) = self.divided() {
-            return Ok(caller.take_as_many(max, later_ns));
+            return Ok(caller.take_up_to(max, later_ns));
         }
         let bucket = self.bucket()?;
         Ok(bucket.take_up_to(bucket.load(), max, now_ns)?.0)
@@ -163,7 +164,7 @@ impl<'a, R: ManyRules> By<'a, R> {
     pub(crate) fn refund(&self, cost: Tokens, now_ns: u64) -> Result<(), Gone> {
         match self.divided() {
             Some(caller) => {
-                caller.refund(cost, now_ns);
+                caller.give_back(cost, || now_ns);
                 Ok(())
             }
             None => self.bucket()?.refund(cost, now_ns),
@@ -178,14 +179,14 @@ impl<'a, R: ManyRules> By<'a, R> {
         later_ns: impl Fn() -> u64,
     ) -> Result<Tokens, Gone> {
         match self.divided() {
-            Some(caller) => Ok(caller.charge(cost, later_ns)),
+            Some(caller) => Ok(caller.take_anyway(cost, later_ns)),
             None => self.bucket()?.charge(cost, now_ns),
         }
     }
 
     pub(crate) fn charge_units(&self, units: u64, now_ns: u64) -> Result<u64, Gone> {
         match self.divided() {
-            Some(caller) => Ok(caller.charge_units(units, now_ns)),
+            Some(caller) => Ok(caller.charge_units_in_all(units, || now_ns)),
             None => self.bucket()?.charge_units(units, now_ns),
         }
     }
@@ -210,14 +211,14 @@ impl<'a, R: ManyRules> By<'a, R> {
         now_ns: u64,
     ) -> Result<Option<Refused>, Gone> {
         match self.divided() {
-            Some(caller) => Ok(caller.would_refuse(cost, most_wait_ns, now_ns)),
+            Some(caller) => Ok(caller.would_refuse_in_all(cost, most_wait_ns, now_ns)),
             None => self.bucket()?.would_refuse(self.terms.wanted(cost), most_wait_ns, now_ns),
         }
     }
 
     pub(crate) fn wait_held(&self, held: &mut Held, now_ns: u64) -> Result<u64, Gone> {
         match self.divided() {
-            Some(caller) => caller.wait_held(held, now_ns),
+            Some(caller) => caller.central().wait_held(held, now_ns),
             None => self.bucket()?.wait_held(held, now_ns),
         }
     }
@@ -225,7 +226,7 @@ impl<'a, R: ManyRules> By<'a, R> {
     pub(crate) fn take_back(&self, held: &Held, keep: u64, now_ns: u64) -> Result<(), Gone> {
         match self.divided() {
             Some(caller) => {
-                caller.take_back(held, keep, now_ns);
+                caller.take_back_in_all(held, keep, now_ns);
                 Ok(())
             }
             None => self.bucket()?.take_back(held, keep, now_ns),

@@ -1,20 +1,18 @@
 //! The bucket of a hot key: one word, and stripes beside it, which hot handles take from.
 
-use core::time::Duration;
 use std::vec::Vec;
 
 use crossbeam_utils::CachePadded;
 
 use crate::algorithm::layout::LONGEST_IDLE_NS;
 use crate::algorithm::{Layout, Split};
-use crate::bucket::{Beside, Bucket, Gone, Read};
+use crate::bucket::{Beside, Bucket};
 use crate::cell::{Cell, Step};
 use crate::error::Denied;
 use crate::held::{Held, Refused};
 use crate::primitive::{Arc, Mutex};
-use crate::quota::Quota;
 use crate::seqlock::Seqlock;
-use crate::striped::{Hold, Lying, Spent, Spread, Striped, Stripes, Take, change, end};
+use crate::striped::{Hold as _, Lying, Striped, Stripes, Take as _};
 use crate::terms::Terms;
 use crate::tokens::Tokens;
 
@@ -62,7 +60,7 @@ impl Divided {
 
     /// The bucket for a caller who reads it by `terms`.
     pub(crate) fn by<'a>(&'a self, terms: &'a Terms) -> Caller<'a> {
-        Caller { divided: self, terms, reaches: self.is_reached_by(terms) }
+        Caller { divided: self, terms }
     }
 
     /// Whether stripes are filled by who reads by `terms`.
@@ -70,9 +68,11 @@ impl Divided {
         core::ptr::eq::<Terms>(&*self.terms, terms)
     }
 
-    /// Whether who reads by `terms` may have what lies in stripes.
-    pub(crate) fn is_reached_by(&self, terms: &Terms) -> bool {
-        crate::planted::let_everybody_reach() || terms.plan().reaches(self.aside_units)
+    /// The stripes of which who reads by `terms` may have what lies there; or none.
+    pub(crate) fn within_reach_of(&self, terms: &Terms) -> &Stripes {
+        let reaches = crate::planted::let_everybody_reach();
+        let reaches = reaches || terms.plan().reaches(self.aside_units);
+        if reaches { &self.stripes } else { &self.none }
     }
 
     pub(crate) fn central<'a>(&'a self, terms: &'a Terms) -> Bucket<'a, Layout, Beside> {
@@ -182,7 +182,6 @@ fn later(one_ns: u64, other_ns: u64) -> u64 {
 pub(crate) struct Caller<'a> {
     divided: &'a Divided,
     terms: &'a Terms,
-    reaches: bool,
 }
 
 impl Striped for Caller<'_> {
@@ -193,7 +192,7 @@ impl Striped for Caller<'_> {
     }
 
     fn beside(&self) -> &Stripes {
-        if self.reaches { &self.divided.stripes } else { &self.divided.none }
+        self.divided.within_reach_of(self.terms)
     }
 
     fn fills(&self) -> bool {
@@ -222,53 +221,7 @@ impl Caller<'_> {
         self.divided.word_with(self.terms, tokens, now_ns)
     }
 
-    /// As many whole tokens as there are, `max` at most: first from the word, and then out of one stripe after the
-    /// other, through the word.
-    pub(crate) fn take_as_many(&self, max: u64, now_ns: impl Fn() -> u64) -> u64 {
-        let central = self.central();
-        let from_word = |max| {
-            let taken = central.take_up_to(central.load(), max, now_ns());
-            taken.unwrap_or_default().0
-        };
-        let mut taken = from_word(max);
-        for stripe in self.beside().all_from_here() {
-            let missing = max.saturating_sub(taken);
-            let lifted = change(stripe, |stripe| stripe.lift(missing));
-            if lifted > 0 {
-                let wanted = self.terms.wanted(Tokens::new(lifted));
-                if central.spend(lifted, wanted, now_ns()) == Spent::Granted {
-                    taken = taken.saturating_add(lifted);
-                }
-                end(stripe, |stripe| stripe.end(lifted, 0));
-            }
-        }
-        taken.saturating_add(from_word(max.saturating_sub(taken)))
-    }
-
-    pub(crate) fn available(&self, now_ns: u64) -> Tokens {
-        self.read(now_ns).available
-    }
-
-    pub(crate) fn read_all(&self, now_ns: u64) -> Read<Quota> {
-        self.read(now_ns)
-    }
-
-    pub(crate) fn wait(&self, cost: Tokens, now_ns: u64) -> Option<Duration> {
-        Take::wait_for(self, cost, now_ns)
-    }
-
-    pub(crate) fn refund(&self, cost: Tokens, now_ns: u64) {
-        self.give_back(cost, || now_ns);
-    }
-
-    pub(crate) fn charge(&self, cost: Tokens, now_ns: impl Fn() -> u64) -> Tokens {
-        self.take_anyway(cost, now_ns)
-    }
-
-    pub(crate) fn charge_units(&self, units: u64, now_ns: u64) -> u64 {
-        self.charge_units_in_all(units, || now_ns)
-    }
-
+    /// Takes what will be there within `most_wait_ns`.
     pub(crate) fn hold(
         &self,
         cost: Tokens,
@@ -278,23 +231,6 @@ impl Caller<'_> {
         let mut held = self.hold_in_all(cost, most_wait_ns, now_ns)?;
         held.left = self.word_as_seen(now_ns);
         Ok(held)
-    }
-
-    pub(crate) fn would_refuse(
-        &self,
-        cost: Tokens,
-        most_wait_ns: u64,
-        now_ns: u64,
-    ) -> Option<Refused> {
-        self.would_refuse_in_all(cost, most_wait_ns, now_ns)
-    }
-
-    pub(crate) fn wait_held(&self, held: &mut Held, now_ns: u64) -> Result<u64, Gone> {
-        self.central().wait_held(held, now_ns)
-    }
-
-    pub(crate) fn take_back(&self, held: &Held, keep: u64, now_ns: u64) {
-        self.take_back_in_all(held, keep, now_ns);
     }
 }
 

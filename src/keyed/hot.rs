@@ -109,11 +109,7 @@ impl<C: Clock> Striped for HotHandle<C> {
 
     #[inline]
     fn beside(&self) -> &Stripes {
-        if self.is_own || !self.divided.is_reached_by(&self.terms) {
-            &self.near
-        } else {
-            self.divided.stripes()
-        }
+        if self.is_own { &self.near } else { self.divided.within_reach_of(&self.terms) }
     }
 
     #[inline]

@@ -75,8 +75,10 @@ impl<S: Share> Bucket<'_, Layout, S> {
         let spent = self.change(self.load(), now_ns, |_, plan, reading| {
             let full = layout.zero().wrapping_add(plan.capacity_units);
             let level = reading.level.saturating_add(units);
-            if level < wanted {
-                let missing = self.whole_up(wanted.wrapping_sub(level));
+            // Whose quota has been lowered too far meanwhile is granted nothing that came from a stripe.
+            let may_have = units == 0 || self.share.reaches(plan);
+            if level < wanted || !may_have {
+                let missing = self.whole_up(wanted.saturating_sub(level));
                 let put_in = layout.store(plan, reading, level.min(full));
                 return ((units > 0).then_some(put_in), Spent::Missing(missing));
             }

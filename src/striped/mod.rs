@@ -41,13 +41,9 @@ use crate::wait::Policy;
 pub use builder::StripedBuilder;
 #[cfg(feature = "keyed")]
 pub(crate) use builder::stripes_of;
-#[cfg(feature = "keyed")]
-pub(crate) use central::Spent;
 pub(crate) use hold::{Hold, is_a_limit};
 pub(crate) use spread::Spread;
 pub(crate) use stripes::{Lying, Stripes};
-#[cfg(feature = "keyed")]
-pub(crate) use stripes::{change, end};
 pub(crate) use take::Take;
 
 /// Stripes beside a central bucket: all that it takes to take from them.

@@ -1,7 +1,8 @@
 //! Taking and giving in several places: of stripes, and of the central bucket.
 
 use super::Striped;
-use super::stripes::change;
+use super::central::Spent;
+use super::stripes::{change, end};
 use super::take::Take as _;
 use crate::algorithm::Rules;
 use crate::tokens::Tokens;
@@ -11,6 +12,9 @@ impl<S: Striped + ?Sized> Spread for S {}
 /// Calls that are not refused: they may take, or give, in several places, and are so many grants.
 pub(crate) trait Spread: Striped {
     fn take_up_to(&self, max: u64, now_ns: impl Fn() -> u64) -> u64 {
+        if !self.fills() {
+            return self.take_up_to_centrally(max, now_ns);
+        }
         let cost = Tokens::new(max);
         // Alike, as long as all is there; and then the stripe is filled.
         if self.beside().take(max) || max > 0 && self.is_allowed_slow(cost, &now_ns) {
@@ -29,6 +33,27 @@ pub(crate) trait Spread: Striped {
             left = left.saturating_sub(more);
         }
         taken
+    }
+
+    /// [`take_up_to`](Self::take_up_to) for who does not take from stripes but through the central bucket, at the
+    /// time that a clock tells.
+    fn take_up_to_centrally(&self, max: u64, now_ns: impl Fn() -> u64) -> u64 {
+        let central = self.central();
+        let take = |max| central.take_up_to(central.load(), max, now_ns()).unwrap_or_default().0;
+        let mut taken = take(max);
+        for stripe in self.beside().all_from_here() {
+            let missing = max.saturating_sub(taken);
+            let lifted = change(stripe, |stripe| stripe.lift(missing));
+            if lifted > 0 {
+                let wanted = central.terms.wanted(Tokens::new(lifted));
+                if central.spend(lifted, wanted, now_ns()) == Spent::Granted {
+                    taken = taken.saturating_add(lifted);
+                }
+                end(stripe, |stripe| stripe.end(lifted, 0));
+            }
+        }
+        // A debt may have been paid.
+        taken.saturating_add(take(max.saturating_sub(taken)))
     }
 
     fn take_all(&self, now_ns: impl Fn() -> u64) -> Tokens {
