@@ -1,4 +1,4 @@
-//! The striped bucket beside one word and rivals: one limit, one to eight threads.
+//! The striped bucket, and a key's hot handle, beside one word and rivals: one limit, one to eight threads.
 //!
 //! A benchmark is called `path/threads/row`, for instance `striped_allowed/2/striped`. `ci/bench-report.sh` runs this
 //! file several times over and makes `docs/performance.md` of it.
@@ -15,7 +15,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use baseline::{Baseline, OnInstant, ParkingLotBucket, StdMutexBucket};
-use flowgate::{Quota, StripedBucket, TokenBucket};
+use flowgate::{KeyedLimiter, Quota, StripedBucket, TokenBucket};
 use rows::{Answer, Row, Way};
 
 /// What a bucket is set to, so that every call takes the same path through it.
@@ -65,6 +65,9 @@ const DENIED: Path = Path {
     threads: &[1, 2],
 };
 
+/// The key that is hot.
+const KEY: u64 = 7;
+
 impl Path {
     fn spent(self) -> u64 {
         self.spent.into()
@@ -112,6 +115,32 @@ fn rows_of(path: &'static Path) -> Vec<Row> {
                 let limiter = TokenBucket::new(quota(path)).expect("flowgate takes this quota");
                 assert_eq!(limiter.consume_up_to(path.spent()), path.spent());
                 limiter
+            },
+            |limiter| limiter.try_consume(1).is_ok(),
+        ),
+        decision(
+            path,
+            "hot_handle",
+            || {
+                let users =
+                    KeyedLimiter::<u64>::new(quota(path)).expect("flowgate takes this quota");
+                let hot = users.hot_handle(&KEY);
+                // What a stripe does not hold beside a full word is lost when a bucket is divided.
+                let taken = hot.consume_up_to(path.spent());
+                assert!(taken >= hot.guaranteed_burst().whole().min(path.spent()));
+                hot
+            },
+            |limiter| limiter.try_consume(1).is_ok(),
+        ),
+        decision(
+            path,
+            "handle",
+            || {
+                let users =
+                    KeyedLimiter::<u64>::new(quota(path)).expect("flowgate takes this quota");
+                let handle = users.handle(&KEY);
+                assert_eq!(handle.consume_up_to(path.spent()), path.spent());
+                handle
             },
             |limiter| limiter.try_consume(1).is_ok(),
         ),

@@ -13,9 +13,71 @@ use crate::tokens::Tokens;
 
 /// A limiter that is given the time: whoever owns the word lends it for a call.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bucket<'a, R: Rules = Layout> {
+pub(crate) struct Bucket<'a, R: Rules = Layout, S: Share = Whole> {
     pub(crate) terms: &'a Terms<R>,
     pub(crate) word: &'a Cell,
+    pub(crate) share: S,
+}
+
+/// How much of a capacity a word may hold.
+pub(crate) trait Share: Copy + fmt::Debug {
+    /// The plan by which the word is read.
+    fn plan<R: Rules>(self, rules: &R, plan: R::Plan) -> R::Plan;
+
+    /// Whether who reads by such a plan may have what lies in stripes.
+    fn reaches(self, plan: &Plan) -> bool;
+
+    /// The brim of such a plan, or 0, which is below every level.
+    fn brim<R: Rules>(self, terms: &Terms<R>) -> u64;
+}
+
+/// All of it. It takes no room and no instruction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Whole;
+
+impl Share for Whole {
+    #[inline(always)]
+    fn plan<R: Rules>(self, _rules: &R, plan: R::Plan) -> R::Plan {
+        plan
+    }
+
+    #[inline(always)]
+    fn reaches(self, _plan: &Plan) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    fn brim<R: Rules>(self, terms: &Terms<R>) -> u64 {
+        terms.brim()
+    }
+}
+
+/// All but what stripes may hold: see [`Rules::beside`].
+#[cfg(feature = "keyed")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Beside {
+    pub(crate) aside_units: u64,
+}
+
+#[cfg(feature = "keyed")]
+impl Share for Beside {
+    #[inline]
+    fn plan<R: Rules>(self, rules: &R, plan: R::Plan) -> R::Plan {
+        if crate::planted::read_the_whole_beside_stripes() {
+            return plan;
+        }
+        rules.beside(plan, self.aside_units)
+    }
+
+    #[inline]
+    fn reaches(self, plan: &Plan) -> bool {
+        crate::planted::let_everybody_reach() || plan.reaches_beside(self.aside_units)
+    }
+
+    #[inline]
+    fn brim<R: Rules>(self, _terms: &Terms<R>) -> u64 {
+        0
+    }
 }
 
 /// What became of a cost, in two registers: nothing goes through memory. Why it was refused is worked out of
@@ -57,10 +119,30 @@ impl Taken {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Gone;
 
-impl<R: Rules> Bucket<'_, R> {
+impl<'a, R: Rules> Bucket<'a, R> {
+    #[inline(always)]
+    pub(crate) fn new(terms: &'a Terms<R>, word: &'a Cell) -> Self {
+        Self { terms, word, share: Whole }
+    }
+}
+
+impl<R: Rules, S: Share> Bucket<'_, R, S> {
     #[inline]
     pub(crate) fn load(&self) -> u64 {
         self.word.load()
+    }
+
+    /// The plan that `word` is read by; `None` if it is being replaced, and so `word`, or the plan in force, has been.
+    #[inline]
+    pub(crate) fn plan_for(&self, word: u64) -> Option<R::Plan> {
+        let plan = self.terms.plan_for(word)?;
+        Some(self.share.plan(&self.terms.layout, plan))
+    }
+
+    /// The plan that was found for a word, or one in force.
+    pub(crate) fn plan_or_later(&self, word: u64) -> R::Plan {
+        self.plan_for(word)
+            .unwrap_or_else(|| self.share.plan(&self.terms.layout, self.terms.plan()))
     }
 
     /// The word and the plan it is to be read by.
@@ -68,7 +150,7 @@ impl<R: Rules> Bucket<'_, R> {
     pub(crate) fn look(&self) -> (u64, R::Plan) {
         loop {
             let word = self.word.load_to_read();
-            if let Some(plan) = self.terms.plan_for(word) {
+            if let Some(plan) = self.plan_for(word) {
                 return (word, plan);
             }
             give_way();
@@ -95,7 +177,7 @@ impl<R: Rules> Bucket<'_, R> {
             if rules.is_gone(word) {
                 return Step::Keep(Err(Gone));
             }
-            let Some(plan) = self.terms.plan_for(word) else { return Step::Again };
+            let Some(plan) = self.plan_for(word) else { return Step::Again };
             match decide(word, &plan, &rules.read(&plan, word, now_ns)) {
                 (Some(new), outcome) => Step::Store(new, Ok(outcome)),
                 (None, outcome) => Step::Keep(Ok(outcome)),
@@ -123,6 +205,7 @@ impl<R: Rules> Bucket<'_, R> {
             if let (Some(plan), Some(config)) = (plan, config)
                 && self.terms.slot_for(self.word.load_to_read()) == slot
             {
+                let plan = self.share.plan(rules, plan);
                 let reading = rules.read(&plan, word, now_ns);
                 return Ok(Read {
                     available: self.terms.tokens(rules.available(&plan, &reading)),
@@ -161,13 +244,13 @@ impl<R: Rules> Bucket<'_, R> {
     /// caller is one comparison and one swap, which stay in registers.
     #[inline(always)]
     pub(crate) fn take(&self, seen: u64, wanted: u64, now_ns: u64) -> Result<Taken, Gone> {
-        let brim = self.terms.brim();
+        let brim = self.share.brim(self.terms);
         let Some(left) = self.terms.layout.take_in_place(seen, now_ns, wanted, brim) else {
-            return take_or_refuse(self.terms, self.word, seen, wanted, now_ns);
+            return take_or_refuse(*self, seen, wanted, now_ns);
         };
         match self.word.replace(seen, left) {
             Ok(()) => Ok(Taken::Granted(left)),
-            Err(_) => take_in_a_crowd(self.terms, self.word, wanted, now_ns),
+            Err(_) => take_in_a_crowd(*self, wanted, now_ns),
         }
     }
 
@@ -228,7 +311,7 @@ impl<R: Rules> Bucket<'_, R> {
 }
 
 /// What only a token bucket does: all of it is a matter of levels.
-impl Bucket<'_> {
+impl<S: Share> Bucket<'_, Layout, S> {
     /// Takes all, and tells whether others came first.
     pub(crate) fn drain(&self, seen: u64, now_ns: u64) -> Result<(Tokens, bool), Gone> {
         let layout = &self.terms.layout;
@@ -239,7 +322,9 @@ impl Bucket<'_> {
         })?;
         Ok((self.terms.tokens(units), overtaken))
     }
+}
 
+impl Bucket<'_> {
     /// Changes the quota, by one swap of the word, which names its plan. `now_ns` tells the time, each time
     /// after the word was read: so it is not earlier than whatever is in the word.
     pub(crate) fn set_quota(
@@ -274,17 +359,18 @@ impl Bucket<'_> {
 /// on where the word is: two threads do twice as much so.
 #[cold]
 #[inline(never)]
-fn take_in_a_crowd<R: Rules>(
-    terms: &Terms<R>,
-    word: &Cell,
+fn take_in_a_crowd<R: Rules, S: Share>(
+    bucket: Bucket<'_, R, S>,
     wanted: u64,
     now_ns: u64,
 ) -> Result<Taken, Gone> {
+    let Bucket { terms, word, share } = bucket;
     loop {
         step_aside();
         let seen = word.load();
-        let Some(left) = terms.layout.take_in_place(seen, now_ns, wanted, terms.brim()) else {
-            return take_slow(terms, word, (seen, true), wanted, now_ns);
+        let brim = share.brim(terms);
+        let Some(left) = terms.layout.take_in_place(seen, now_ns, wanted, brim) else {
+            return take_slow(bucket, (seen, true), wanted, now_ns);
         };
         if word.replace(seen, left).is_ok() {
             return Ok(Taken::Granted(left));
@@ -294,45 +380,45 @@ fn take_in_a_crowd<R: Rules>(
 
 /// Refuses at once what is surely not there, and takes at once what surely is.
 #[inline(never)]
-fn take_or_refuse<R: Rules>(
-    terms: &Terms<R>,
-    word: &Cell,
+fn take_or_refuse<R: Rules, S: Share>(
+    bucket: Bucket<'_, R, S>,
     seen: u64,
     wanted: u64,
     now_ns: u64,
 ) -> Result<Taken, Gone> {
+    let Bucket { terms, word, share } = bucket;
     if !terms.layout.may_hold_as_stored(seen, wanted) {
         if terms.lacks(seen, now_ns, wanted) && word.load() == seen {
             return Ok(Taken::Refused(seen));
         }
     } else if word.load_to_read() == seen
-        && let Some(plan) = terms.plan_for(seen)
-        && let Some(left) = terms.layout.take_by((&plan, terms.brim()), seen, now_ns, wanted)
+        && let Some(plan) = bucket.plan_for(seen)
+        && let Some(left) = terms.layout.take_by((&plan, share.brim(terms)), seen, now_ns, wanted)
     {
         return match word.replace(seen, left) {
             Ok(()) => Ok(Taken::Granted(left)),
-            Err(_) => take_in_a_crowd(terms, word, wanted, now_ns),
+            Err(_) => take_in_a_crowd(bucket, wanted, now_ns),
         };
     }
-    take_slow(terms, word, (seen, false), wanted, now_ns)
+    take_slow(bucket, (seen, false), wanted, now_ns)
 }
 
 /// Takes where that is not one subtraction: in a new tick, out of a full bucket, and out of one that may hold too
 /// little. `seen` is the word, and whether others have changed it already.
 #[inline(never)]
-fn take_slow<R: Rules>(
-    terms: &Terms<R>,
-    word: &Cell,
+fn take_slow<R: Rules, S: Share>(
+    bucket: Bucket<'_, R, S>,
     (seen, overtaken): (u64, bool),
     wanted: u64,
     now_ns: u64,
 ) -> Result<Taken, Gone> {
+    let Bucket { terms, word, .. } = bucket;
     let rules = &terms.layout;
     word.update(seen, |word| {
         if rules.is_gone(word) {
             return Step::Keep(Err(Gone));
         }
-        let Some(plan) = terms.plan_for(word) else { return Step::Again };
+        let Some(plan) = bucket.plan_for(word) else { return Step::Again };
         let reading = rules.read(&plan, word, now_ns);
         if rules.holds(&plan, &reading, wanted) {
             let left = rules.take(&plan, &reading, wanted);

@@ -4,7 +4,7 @@
 #![allow(unreachable_pub)]
 
 use crate::algorithm::{Ahead, Rules, Unused, Wait};
-use crate::bucket::{Bucket, Gone};
+use crate::bucket::{Bucket, Gone, Share};
 use crate::error::{Denied, Never, NotYet};
 
 /// What a bucket was taken from, and when it is good: all it takes to give it back.
@@ -104,7 +104,7 @@ impl Held {
     }
 }
 
-impl<R: Rules> Bucket<'_, R> {
+impl<R: Rules, S: Share> Bucket<'_, R, S> {
     /// Takes what will be there within `most_wait_ns`, into debt; decides on the word `seen` first.
     ///
     /// Who comes later finds the debt, and is after this one: the order is that of the swaps.

@@ -26,7 +26,7 @@
 //!   N in any window.
 //! * `consume(cost).await` and [`Reservation`]: a turn, first come, first served.
 //! * `LimitSet`: several limits, one decision; an estimate reserved, the truth settled.
-//! * `StripedBucket`: one bucket that every core takes from at full speed.
+//! * `StripedBucket`: one bucket that every core takes from at full speed. `HotHandle`: the same of one key.
 //! * `http::RateLimitLayer`: limits in front of a service of axum, hyper, tonic or anything of tower's.
 //! * [`Denied`]: not yet, and how long to wait; or never.
 //! * [`Tokens`]: an exact amount, for costs such as 0.5.
@@ -127,8 +127,8 @@ pub use error::{Denied, Excerpt, Never, NoRoom, NotYet, QuotaError, Unavailable}
 pub use fill::Fill;
 #[cfg(feature = "keyed")]
 pub use keyed::{
-    Handle, KeyedBuilder, KeyedLimiter, KeyedSlidingLog, On, OnEach, SavedKeys, SeededHash,
-    SeededHasher, Tier, WhenFull,
+    Handle, HotHandle, KeyedBuilder, KeyedLimiter, KeyedSlidingLog, On, OnEach, SavedKeys,
+    SeededHash, SeededHasher, Tier, WhenFull,
 };
 pub use limiter::Limiter;
 pub use quota::Quota;

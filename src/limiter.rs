@@ -97,7 +97,7 @@ impl<A: Algorithm, C: Clock> Limiter<A, C> {
 
     #[inline]
     pub(crate) fn bucket(&self) -> Bucket<'_, A::Rules> {
-        Bucket { terms: &self.terms, word: &self.word }
+        Bucket::new(&self.terms, &self.word)
     }
 
     #[inline]

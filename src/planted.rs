@@ -104,6 +104,16 @@ planted! {
     put_above_the_cap = 45;
     /// A change of quota does not wait for what is under way.
     change_under_way = 46;
+    /// A word beside stripes is read as if nothing could lie in them.
+    read_the_whole_beside_stripes = 47;
+    /// A bucket is divided by copying its word: whoever looked at it before takes from it as before.
+    leave_the_word_behind = 48;
+    /// A divided bucket goes home as of the sweep's time, which may be before what stripes were taken from.
+    go_home_in_the_past = 49;
+    /// Stripes stay open when the quota is lowered to less than they may hold.
+    lower_without_closing = 50;
+    /// Tiers to which stripes are a large part take from them, too.
+    let_everybody_reach = 51;
     /// What was leased is spent after its end.
     spend_what_has_ended = 56;
     /// What is left of a lease lasts as long as the next one.

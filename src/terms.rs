@@ -1,5 +1,8 @@
 //! What words are read by: a layout, and the quota in force.
 
+#[cfg(feature = "keyed")]
+use core::any::Any;
+
 use crate::algorithm::layout::units_floor;
 use crate::algorithm::{Layout, Plan, Room, Rules};
 use crate::cell::Cell;
@@ -69,6 +72,13 @@ impl<R: Rules> Terms<R> {
             changes: Cell::new(0),
             change: Seqlock::new([]),
         }
+    }
+
+    /// The terms as those of a token bucket, if they are.
+    #[cfg(feature = "keyed")]
+    #[inline]
+    pub(crate) fn of_token_bucket(&self) -> Option<&Terms> {
+        (self as &dyn Any).downcast_ref()
     }
 
     #[inline]

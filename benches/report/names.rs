@@ -108,6 +108,7 @@ pub(crate) const ROWS: &[Row] = &[
     rival("parking_lot_mutex", "parking_lot mutex", "Instant", "flowgate_instant"),
     rival("parking_lot_mutex_at", "parking_lot mutex, time given", "given", "flowgate_at"),
     ours("striped", "flowgate, StripedBucket", "TSC"),
+    ours("hot_handle", "flowgate, a hot handle", "TSC"),
     ours("keyed", "flowgate", "TSC"),
     ours("keyed_lock_free", "flowgate, lock-free", "TSC"),
     ours("handle", "flowgate, a handle", "TSC"),

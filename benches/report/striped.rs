@@ -12,7 +12,7 @@ use crate::targets::{Bound, Target};
 pub(crate) const SECTION: Section = Section {
     name: "striped",
     title: "One limit for many cores",
-    about: "A `StripedBucket` beside one word and rivals, each on the clock that it has by default.",
+    about: "A `StripedBucket`, and a key's hot handle, beside one word and rivals, each on the clock that it has by default.",
     paths: &[
         Path {
             name: "striped_allowed",
@@ -165,6 +165,21 @@ pub(crate) fn targets() -> Vec<Target> {
             "its own 2 threads",
         ));
     }
+    let hot = |threads| ("striped_allowed", threads, "hot_handle");
+    all.push(Target::ratio(
+        "hot handle, 1 thread, allowed",
+        Bound::TimeAtMost(1.15),
+        hot(1),
+        at(1),
+        "StripedBucket",
+    ));
+    all.push(Target::ratio(
+        "hot handle, 2 threads, allowed",
+        Bound::ThroughputAtLeast(1.9),
+        hot(2),
+        hot(1),
+        "its own 1 thread",
+    ));
     all.push(Target::ratio(
         "striped, 1 thread, denied",
         Bound::TimeAtMost(1.3),

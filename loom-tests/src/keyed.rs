@@ -19,7 +19,7 @@ pub(super) const KEY: u64 = 1;
 const OTHER: u64 = 2;
 
 // Not the default hash, whose keys are drawn anew in every run: loom asks that all runs are alike.
-type SameHash = BuildHasherDefault<DefaultHasher>;
+pub(super) type SameHash = BuildHasherDefault<DefaultHasher>;
 pub(super) type Users = KeyedLimiter<u64, Quota, ManualClock, SameHash>;
 
 /// The two maps that a limiter may have.
@@ -35,13 +35,17 @@ impl Map {
         self.build(KeyedLimiter::builder(quota).max_keys(1))
     }
 
-    fn build(self, settings: KeyedBuilder<u64>) -> Users {
+    /// Settings of a limiter on this map, with a hash that is the same in all runs.
+    pub(super) fn settle(self, settings: KeyedBuilder<u64>) -> KeyedBuilder<u64, Quota, SameHash> {
         let settings = settings.hasher(SameHash::default());
-        let settings = match self {
+        match self {
             Self::Locked => settings,
             Self::LockFree => settings.lock_free(),
-        };
-        settings.build_with_clock(ManualClock::at(START_NS)).unwrap()
+        }
+    }
+
+    fn build(self, settings: KeyedBuilder<u64>) -> Users {
+        self.settle(settings).build_with_clock(ManualClock::at(START_NS)).unwrap()
     }
 }
 

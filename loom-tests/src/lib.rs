@@ -15,6 +15,7 @@ use loom::sync::Arc;
 use loom::thread;
 
 mod algorithms;
+mod hot;
 mod keyed;
 mod leased;
 mod sliding_log;
@@ -22,6 +23,7 @@ mod striped;
 mod waiting;
 // `tests/` and `ci/loom.sh` know a model by its name alone.
 pub use algorithms::*;
+pub use hot::*;
 pub use keyed::*;
 pub use leased::*;
 pub use sliding_log::*;

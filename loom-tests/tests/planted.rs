@@ -19,6 +19,7 @@ macro_rules! catches {
 
 catches! {
     catches_load_then_store: load_then_store by two_consume_one, two_consume_one_by_each_algorithm,
+        hot_and_by_key_share_no_token,
         two_reservations_are_good_one_after_the_other, a_cancel_gives_back_its_own, settle_and_consume_add_up;
     catches_wrapping_elapsed: wrapping_elapsed by a_stalled_reader_mints_nothing,
         consume_across_a_moving_clock_by_each_algorithm;
@@ -36,7 +37,8 @@ catches! {
     catches_drop_without_killing: drop_without_killing by a_swept_key_takes_nothing_with_it;
     catches_share_without_the_lock: share_without_the_lock by a_key_with_no_room_takes_no_second_capacity;
     catches_forget_what_was_shared: forget_what_was_shared by a_key_with_no_room_takes_no_second_capacity;
-    catches_bring_home_in_use: bring_home_in_use by a_bucket_with_a_handle_stays_the_keys;
+    catches_bring_home_in_use: bring_home_in_use by a_bucket_with_a_handle_stays_the_keys,
+        a_divided_bucket_goes_home_while_another_takes;
     catches_come_back_earlier: come_back_earlier by a_dropped_key_comes_back_no_fuller_than_it_was;
     catches_judge_by_an_old_list: judge_by_an_old_list by a_sweep_asks_quotas_that_come_meanwhile;
     catches_show_a_bucket_too_early: show_a_bucket_too_early by a_bucket_that_comes_and_goes_is_one_bucket;
@@ -61,13 +63,20 @@ catches! {
     catches_refuse_and_take: refuse_and_take by a_refused_reservation_delays_nobody,
         two_reserve_the_last_place_of_a_queue;
     catches_note_changes_late: note_changes_late by a_lowered_rate_holds_for_what_is_reserved;
+    catches_read_the_whole_beside_stripes: read_the_whole_beside_stripes by who_calls_by_key_leaves_what_stripes_may_hold;
+    catches_leave_the_word_behind: leave_the_word_behind by a_stale_look_at_the_whole_gains_nothing;
+    catches_go_home_in_the_past: go_home_in_the_past by a_divided_bucket_goes_home_no_fuller_than_it_was;
+    catches_lower_without_closing: lower_without_closing by a_lowered_quota_closes_the_stripes_of_a_hot_key;
+    catches_let_everybody_reach: let_everybody_reach by a_small_tier_leaves_stripes_alone;
     catches_bring_without_the_mark: bring_without_the_mark by two_leases_share_the_room_of_a_stripe;
-    catches_lift_without_the_mark: lift_without_the_mark by a_stalled_gather_mints_nothing;
+    catches_lift_without_the_mark: lift_without_the_mark by a_stalled_gather_mints_nothing,
+        a_stalled_gather_by_key_mints_nothing;
     catches_move_as_of_an_earlier_time: move_as_of_an_earlier_time by a_stalled_lease_mints_nothing;
     catches_land_what_was_asked_for: land_what_was_asked_for by a_lease_lands_what_it_took;
     catches_spend_in_two_swaps: spend_in_two_swaps by a_gathered_grant_is_of_one_instant;
     catches_put_above_the_cap: put_above_the_cap by a_refund_fills_no_stripe_above_its_cap;
-    catches_change_under_way: change_under_way by a_lowered_quota_takes_all_stripes_in;
+    catches_change_under_way: change_under_way by a_lowered_quota_takes_all_stripes_in,
+        a_lowered_quota_closes_the_stripes_of_a_hot_key;
     catches_spend_what_has_ended: spend_what_has_ended by what_has_ended_is_not_spent;
     catches_stretch_what_is_left: stretch_what_is_left by a_lease_comes_while_another_is_taken_over;
     catches_spend_what_is_not_claimed: spend_what_is_not_claimed by two_go_over_to_the_next_lease;

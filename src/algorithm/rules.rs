@@ -85,6 +85,11 @@ pub trait Rules: Copy + Debug + Send + Sync + 'static {
     /// The word after taking units that may not be there, as deep as words can tell, and how many that were.
     fn charge(&self, plan: &Self::Plan, reading: &Self::Reading, units: u64) -> (u64, u64);
 
+    /// The plan by which a word is read while up to `aside_units` of its bucket may lie in stripes beside it.
+    fn beside(&self, plan: Self::Plan, _aside_units: u64) -> Self::Plan {
+        plan
+    }
+
     /// The units that one call could take.
     fn available(&self, plan: &Self::Plan, reading: &Self::Reading) -> u64;
 

@@ -133,6 +133,10 @@ pub(crate) struct Split {
 }
 
 impl Split {
+    /// There is only the central bucket.
+    #[cfg(feature = "keyed")]
+    pub(crate) const NONE: Self = Self { stripes: 1, exponent: 0 };
+
     /// Gives the stripes together the largest part of `capacity` that is not above a sixteenth, and a power of two
     /// for each. `stripes` is a power of two.
     pub(crate) fn of(capacity: Tokens, stripes: u64) -> Self {

@@ -27,6 +27,9 @@ pub struct Plan {
 /// 2^10 ns, less one.
 const MICROSECOND_MASK: u64 = (1 << 10) - 1;
 
+/// A capacity can be divided while it is more than so many times what stripes may hold.
+const LEAST_SHARES: u64 = 8;
+
 /// The lowest level that is stored: below it is the dead mark.
 const LOWEST_LEVEL: u64 = 1;
 
@@ -72,6 +75,30 @@ impl Plan {
 
     pub(crate) fn with_mark(self, mark: u64, shares_mark: bool) -> Self {
         Self { mark, shares_mark, ..self }
+    }
+
+    /// Whether who reads by this plan may have what lies in stripes, `aside_units` at most: see [`beside`](Self::beside).
+    pub(crate) fn reaches(&self, aside_units: u64) -> bool {
+        self.capacity_units > aside_units.saturating_mul(LEAST_SHARES)
+    }
+
+    /// The same, of a plan that [`beside`](Self::beside) made.
+    pub(crate) fn reaches_beside(&self, aside_units: u64) -> bool {
+        self.capacity_units > aside_units.saturating_mul(LEAST_SHARES.saturating_sub(1))
+    }
+
+    /// The plan of the bucket beside stripes that hold `aside_units` at most.
+    ///
+    /// Whoever may have what lies there has a capacity that is less by it, so together they are never more than the
+    /// plan's. Whoever may not, for whom it is a large part, leaves it alone and has what is less than that capacity:
+    /// so with what others have in stripes it is never more than the capacity of the smallest plan that may.
+    pub(crate) fn beside(self, aside_units: u64) -> Self {
+        let capacity_units = if self.reaches(aside_units) {
+            self.capacity_units.saturating_sub(aside_units)
+        } else {
+            self.capacity_units.min(aside_units.saturating_mul(LEAST_SHARES.saturating_sub(1)))
+        };
+        Self { capacity_units, ..self }
     }
 
     /// The rate in 2^-32 units per nanosecond, rounded up: see [`Layout::lacks`].
@@ -192,6 +219,15 @@ impl Layout {
         let other_is_later = other_stamp.wrapping_sub(one_stamp) <= u64::MAX / 2;
         let stamp = if other_is_later { other_stamp } else { one_stamp };
         stamp | self.mark_mask | (one & self.level_mask).min(other & self.level_mask)
+    }
+
+    /// The word with `units` more, as if they had been there all the time; as many as a word can tell.
+    #[cfg(feature = "keyed")]
+    pub(crate) fn raise(&self, word: u64, units: u64) -> u64 {
+        let level = word & self.level_mask;
+        let highest = self.zero.saturating_add(self.largest_capacity_units);
+        let raised = level.saturating_add(units).min(highest).max(level);
+        (word & !self.level_mask) | raised
     }
 
     /// The word with a new level at the time of a reading, written by the plan of the reading.
@@ -427,6 +463,10 @@ impl Rules for Layout {
             level = level.min(self.zero.wrapping_add(plan.capacity_units));
         }
         self.store(plan, reading, level)
+    }
+
+    fn beside(&self, plan: Plan, aside_units: u64) -> Plan {
+        plan.beside(aside_units)
     }
 
     #[inline]

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::sync::PoisonError;
 use std::vec::Vec;
 
-use crossbeam_utils::CachePadded;
-
+use super::away::{Away, AwayBucket, Lent};
+use super::divided::Divided;
 use super::part::{Changes, Part};
 use super::room::{Room, Taken, WhenFull};
 use super::tiers::Tiers;
@@ -32,16 +32,15 @@ pub(crate) struct Buckets<K, H, R: ManyRules> {
     next: Cell,
     /// The buckets that have handles. Their words in the maps say [`away_word`](Self::away_word).
     away: RwLock<HashMap<K, Away, H>>,
+    /// How many stripes a hot key's bucket is divided into: a power of two.
+    stripes: u64,
 }
-
-/// A bucket outside of the maps, for as long as there are handles to it.
-pub(crate) type Away = Arc<CachePadded<Cell>>;
 
 /// A key for which there is no room.
 pub(crate) struct NoRoom;
 
-/// What is done with a word while it is lent, at a time; perhaps several times.
-pub(crate) type Visit<'a, T> = dyn FnMut(&Cell, u64) -> Result<T, Gone> + 'a;
+/// What is done with a bucket while it is lent, at a time; perhaps several times.
+pub(crate) type Visit<'a, T> = dyn FnMut(Lent<'_>, u64) -> Result<T, Gone> + 'a;
 
 impl<K: Eq + Hash, H: BuildHasher + Clone, R: ManyRules> Buckets<K, H, R> {
     /// There are parts, and fewer than 2^32; `words` has as many.
@@ -50,12 +49,12 @@ impl<K: Eq + Hash, H: BuildHasher + Clone, R: ManyRules> Buckets<K, H, R> {
         tiers: Arc<Tiers<R>>,
         room: Room,
         words: Words<K, H>,
-        parts: usize,
+        (parts, stripes): (usize, u64),
         hasher: H,
     ) -> Self {
         let parts = (0..parts).map(|_| Part::default()).collect();
         let away = RwLock::new(HashMap::with_hasher(hasher));
-        Self { terms, tiers, room, words, parts, next: Cell::new(0), away }
+        Self { terms, tiers, room, words, parts, next: Cell::new(0), away, stripes }
     }
 
     #[inline]
@@ -79,12 +78,12 @@ impl<K: Eq + Hash, H: BuildHasher + Clone, R: ManyRules> Buckets<K, H, R> {
         self.terms.layout.away_word()
     }
 
-    /// Lends the word of `key` to `visit`, if the key is there. `visit` may be called several times.
+    /// Lends the bucket of `key` to `visit`, if the key is there. `visit` may be called several times.
     #[inline]
     pub(crate) fn find<Q, T>(
         &self,
         key: &Q,
-        visit: impl FnMut(&Cell) -> Result<T, Gone>,
+        visit: impl FnMut(Lent<'_>) -> Result<T, Gone>,
     ) -> Option<T>
     where
         K: Borrow<Q>,
@@ -98,19 +97,19 @@ impl<K: Eq + Hash, H: BuildHasher + Clone, R: ManyRules> Buckets<K, H, R> {
         &self,
         place: Place,
         key: &Q,
-        mut visit: impl FnMut(&Cell) -> Result<T, Gone>,
+        mut visit: impl FnMut(Lent<'_>) -> Result<T, Gone>,
     ) -> Option<T>
     where
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq,
     {
         loop {
-            if let Ok(outcome) = self.words.lend(place, key, &mut visit)? {
+            if let Ok(outcome) = self.words.lend(place, key, |word| visit(Lent::Word(word)))? {
                 return Some(outcome);
             }
             // The map's lock is given back before the other one is taken.
             if let Some(away) = self.away(key)
-                && let Ok(outcome) = visit(&away)
+                && let Ok(outcome) = away.lend(&mut visit)
             {
                 return Some(outcome);
             }
@@ -134,7 +133,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone, R: ManyRules> Buckets<K, H, R> {
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
-        match self.find_in(place, key, |word| visit(word, now_ns)) {
+        match self.find_in(place, key, |lent| visit(lent, now_ns)) {
             Some(outcome) => Ok(outcome),
             None if crate::planted::share_without_the_lock() && self.room.is_full() => {
                 self.without_room(terms, place.hash, now_ns, visit)
@@ -173,7 +172,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone, R: ManyRules> Buckets<K, H, R> {
                 if let Some(room) = room {
                     let word = Cell::new(self.first_word(terms, hash, now_ns));
                     let full = word.load();
-                    let outcome = visit(&word, now_ns);
+                    let outcome = visit(Lent::Word(&word), now_ns);
                     // A denial writes nothing.
                     if word.load() != full {
                         self.insert(place, key.to_owned(), word, room, changes);
@@ -190,7 +189,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone, R: ManyRules> Buckets<K, H, R> {
             if let Some(outcome) = added {
                 return outcome;
             }
-            if let Some(outcome) = self.find_in(place, key, |word| visit(word, now_ns)) {
+            if let Some(outcome) = self.find_in(place, key, |lent| visit(lent, now_ns)) {
                 return Ok(outcome);
             }
         }
@@ -207,10 +206,11 @@ impl<K: Eq + Hash, H: BuildHasher + Clone, R: ManyRules> Buckets<K, H, R> {
         let outcome = match (self.room.when_full, self.room.shared(hash)) {
             (WhenFull::Share, Some(shared)) => {
                 self.room.renew(shared, self.rules().unshared_word(now_ns));
-                visit(shared, now_ns)
+                visit(Lent::Word(shared), now_ns)
             }
             (WhenFull::GrantNew, _) => {
-                visit(&Cell::new(self.first_word(terms, hash, now_ns)), now_ns)
+                let word = Cell::new(self.first_word(terms, hash, now_ns));
+                visit(Lent::Word(&word), now_ns)
             }
             _ => return Err(NoRoom),
         };
@@ -274,7 +274,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone, R: ManyRules> Buckets<K, H, R> {
         let swept = self.tiers.with_plans(|plans| {
             self.words.sweep(part, |key, cell, mut word| {
                 if word == away_word {
-                    word = self.bring_home(key, cell)?;
+                    word = self.bring_home(key, cell, now_ns)?;
                 }
                 plans.iter().all(|plan| rules.is_full(plan, word, full_ns)).then_some(word)
             })
@@ -328,7 +328,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone, R: ManyRules> Buckets<K, H, R> {
                 self.insert(place, key.to_owned(), word, self.room.take_anyway(), changes);
             }
             // Where it will be found, before its word says that it is there.
-            let away = Arc::new(CachePadded::new(Cell::new(0)));
+            let away = Arc::new(AwayBucket::new());
             let mut all_away = self.away.write().unwrap_or_else(PoisonError::into_inner);
             all_away.insert(key.to_owned(), Arc::clone(&away));
             // Locked until its word says so: who met an earlier handle's mark must not find this bucket yet.
@@ -336,7 +336,7 @@ impl<K: Eq + Hash, H: BuildHasher + Clone, R: ManyRules> Buckets<K, H, R> {
             let sent = self.words.lend(place, key, |cell| {
                 let mut word = cell.load();
                 loop {
-                    away.set(word);
+                    away.word().set(word);
                     if cell.change_over(word, self.away_word()) {
                         return Ok(());
                     }
@@ -352,14 +352,14 @@ impl<K: Eq + Hash, H: BuildHasher + Clone, R: ManyRules> Buckets<K, H, R> {
 
     /// Puts the bucket of a key back into its map, and returns its word, if there is no handle left and no call
     /// on its way.
-    fn bring_home(&self, key: &K, cell: &Cell) -> Option<u64> {
+    fn bring_home(&self, key: &K, cell: &Cell, now_ns: u64) -> Option<u64> {
         let mut all_away = self.away.write().unwrap_or_else(PoisonError::into_inner);
         let away = all_away.get_mut(key)?;
         if Arc::get_mut(away).is_none() && !crate::planted::bring_home_in_use() {
             return None;
         }
         // Out of there first: what compares keys is the caller's code, and may panic.
-        let word = all_away.remove(key)?.load();
+        let word = all_away.remove(key)?.word_at_home(now_ns);
         cell.set(word);
         Some(word)
     }
@@ -383,11 +383,15 @@ impl<K: Eq + Hash, H: BuildHasher + Clone, R: ManyRules> Buckets<K, H, R> {
 
     /// What a word says, by the limiter's own algorithm.
     pub(crate) fn read_word(&self, word: u64, now_ns: u64) -> Option<Read<R::Config>> {
-        Bucket { terms: &*self.terms, word: &Cell::new(word) }.read(now_ns).ok()
+        Bucket::new(&*self.terms, &Cell::new(word)).read(now_ns).ok()
     }
 
-    /// The keys of each part with their words, a part at a time.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (K, u64)> + '_
+    /// The keys of each part with their words, a part at a time. A bucket that is divided is told as one word by
+    /// `whole`.
+    pub(crate) fn iter<'a>(
+        &'a self,
+        whole: impl Fn(&Divided) -> u64 + Copy + 'a,
+    ) -> impl Iterator<Item = (K, u64)> + 'a
     where
         K: Clone,
     {
@@ -398,7 +402,10 @@ impl<K: Eq + Hash, H: BuildHasher + Clone, R: ManyRules> Buckets<K, H, R> {
                 if word != self.away_word() {
                     return Some((key, word));
                 }
-                let word = self.find(&key, |cell| self.load(cell))?;
+                let word = self.find(&key, |lent| match lent {
+                    Lent::Word(word) => self.load(word),
+                    Lent::Divided(divided) => Ok(whole(divided)),
+                })?;
                 Some((key, word))
             })
         })
@@ -406,6 +413,35 @@ impl<K: Eq + Hash, H: BuildHasher + Clone, R: ManyRules> Buckets<K, H, R> {
 }
 
 impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H, Layout> {
+    /// Divides the bucket of `key` between stripes, if it is not yet. See [`send_away`](Self::send_away).
+    pub(crate) fn divide<Q>(
+        &self,
+        terms: &Arc<Terms>,
+        key: &Q,
+        now_ns: u64,
+    ) -> (Away, std::sync::Arc<Divided>)
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
+    {
+        // While it is held here it does not go home.
+        let away = self.send_away(terms, key, now_ns);
+        if let Some(divided) = away.divided() {
+            let divided = std::sync::Arc::clone(divided);
+            return (away, divided);
+        }
+        let divided = std::sync::Arc::new(Divided::new(terms, self.stripes, now_ns));
+        let divided = self.part(self.place(key)).change(|_| match away.divided() {
+            Some(other) => std::sync::Arc::clone(other),
+            None => {
+                away.divide(&divided, self.away_word());
+                self.tiers.divided.add(&divided);
+                divided
+            }
+        });
+        (away, divided)
+    }
+
     /// Adds a bucket that another process has saved, whether there is room or not, or lowers the one that is there
     /// to it.
     pub(crate) fn restore(&self, key: &K, word: u64, now_ns: u64)
@@ -414,7 +450,14 @@ impl<K: Eq + Hash, H: BuildHasher + Clone> Buckets<K, H, Layout> {
     {
         let place = self.place(key);
         let layout = self.rules();
-        let lower = |cell: &Cell| {
+        let lower = |lent: Lent<'_>| {
+            let cell = match lent {
+                Lent::Word(cell) => cell,
+                Lent::Divided(divided) => {
+                    divided.lower_to(word);
+                    return Ok(());
+                }
+            };
             cell.update(cell.load(), |seen| {
                 if layout.is_gone(seen) {
                     return Step::Keep(Err(Gone));

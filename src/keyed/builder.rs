@@ -17,6 +17,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::QuotaError;
 use crate::primitive::Arc;
 use crate::quota::Quota;
+use crate::striped::stripes_of;
 use crate::tokens::Tokens;
 
 /// Settings of a [`KeyedLimiter`] beyond its quota.
@@ -41,6 +42,7 @@ pub struct KeyedBuilder<K, A = Quota, H = SeededHash> {
     extras: Extras,
     max_keys: u64,
     when_full: WhenFull,
+    stripes: Option<usize>,
     hasher: H,
     #[cfg(any(feature = "papaya", flowgate_loom))]
     lock_free: bool,
@@ -62,6 +64,7 @@ impl<K, A> KeyedBuilder<K, A> {
             extras: Extras { of_many: true, ..Extras::default() },
             max_keys: crate::limits::DEFAULT_MAX_KEYS,
             when_full: WhenFull::default(),
+            stripes: None,
             hasher: SeededHash::new(),
             #[cfg(any(feature = "papaya", flowgate_loom))]
             lock_free: false,
@@ -93,6 +96,17 @@ impl<K, H> KeyedBuilder<K, Quota, H> {
     #[must_use]
     pub fn places(mut self, places: u32) -> Self {
         self.extras.places = Some(places);
+        self
+    }
+}
+
+impl<K, H> KeyedBuilder<K, Quota, H> {
+    /// Sets into how many stripes a hot key is divided ([`hot_handle`](KeyedLimiter::hot_handle)): rounded up to a
+    /// power of two, at least 1 and at most [`MOST_STRIPES`](crate::limits::MOST_STRIPES). By default as many as the
+    /// process may use processors.
+    #[must_use]
+    pub fn stripes(mut self, stripes: usize) -> Self {
+        self.stripes = Some(stripes);
         self
     }
 }
@@ -132,6 +146,7 @@ impl<K, A, H> KeyedBuilder<K, A, H> {
             extras: self.extras,
             max_keys: self.max_keys,
             when_full: self.when_full,
+            stripes: self.stripes,
             hasher,
             #[cfg(any(feature = "papaya", flowgate_loom))]
             lock_free: self.lock_free,
@@ -200,7 +215,9 @@ impl<K: Eq + Hash, A: Algorithm, H: BuildHasher + Clone> KeyedBuilder<K, A, H> {
         let room = Room::new(unshared_word, self.max_keys, self.when_full);
         let parts = (self.max_keys / KEYS_A_PART).clamp(1, MOST_PARTS);
         let parts = usize::try_from(parts).unwrap_or(1);
-        let buckets = Buckets::new(terms, tiers, room, self.words(parts), parts, self.hasher);
+        let words = self.words(parts);
+        let counts = (parts, stripes_of(self.stripes));
+        let buckets = Buckets::new(terms, tiers, room, words, counts, self.hasher);
         Ok(KeyedLimiter::of(buckets, clock))
     }
 

@@ -5,11 +5,11 @@ use core::hash::{BuildHasher, Hash};
 use core::ptr;
 use std::borrow::ToOwned;
 
+use super::away::Lent;
 use super::on::On;
 use super::room::WhenFull;
 use crate::algorithm::{Algorithm, Wait};
-use crate::bucket::{Bucket, Gone};
-use crate::cell::Cell;
+use crate::bucket::Gone;
 use crate::clock::Clock;
 use crate::held::{Held, Place, Refused};
 use crate::tokens::Tokens;
@@ -28,14 +28,13 @@ impl<K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> On<'_, K, A, 
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
         let (buckets, terms) = (self.buckets(), self.terms);
-        let wanted = terms.wanted(cost);
         let (room, place) = (&buckets.room, buckets.place(key));
         let shared = room.shared(place.hash);
-        let held = buckets.find_or_add(terms, (key, place), now_ns, &mut |word: &Cell, now_ns| {
-            let bucket = Bucket { terms, word };
-            let held = bucket.hold(bucket.load(), wanted, most_wait_ns, now_ns)?;
-            let place = match shared {
-                Some(shared) if ptr::eq(shared, word) => Place::Shared,
+        let at = (key, place);
+        let held = buckets.find_or_add(terms, at, now_ns, &mut |lent: Lent<'_>, now_ns| {
+            let held = lent.by(terms).hold(cost, most_wait_ns, now_ns)?;
+            let place = match (shared, lent) {
+                (Some(shared), Lent::Word(word)) if ptr::eq(shared, word) => Place::Shared,
                 _ => Place::Own,
             };
             Ok(held.map(|held| held.at(place)))
@@ -68,8 +67,7 @@ impl<K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> On<'_, K, A, 
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq,
     {
-        let wanted = self.terms.wanted(cost);
-        self.look(key, now_ns, |bucket| bucket.would_refuse(wanted, most_wait_ns, now_ns))
+        self.look(key, now_ns, |bucket| bucket.would_refuse(cost, most_wait_ns, now_ns))
             .unwrap_or_else(|| Some(Refused::for_good(self.no_room(now_ns))))
     }
 
@@ -79,10 +77,7 @@ impl<K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> On<'_, K, A, 
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq,
     {
-        let look = self.look(key, now_ns, |bucket| {
-            let read = bucket.read(now_ns)?;
-            Ok((read.available, read.full))
-        });
+        let look = self.look(key, now_ns, |bucket| bucket.look(now_ns));
         look.unwrap_or((Tokens::ZERO, Wait::after(now_ns, 0)))
     }
 
@@ -94,7 +89,7 @@ impl<K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> On<'_, K, A, 
     {
         let told_ns = held.told_ns(now_ns);
         let (terms, place) = (self.terms, held.place);
-        let mut wait = |word: &Cell| Bucket { terms, word }.wait_held(held, now_ns);
+        let mut wait = |lent: Lent<'_>| lent.by(terms).wait_held(held, now_ns);
         self.where_held(key, place, &mut wait).unwrap_or(told_ns)
     }
 
@@ -107,7 +102,7 @@ impl<K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> On<'_, K, A, 
         Q: ?Sized + Hash + Eq,
     {
         let terms = self.terms;
-        let mut take_back = |word: &Cell| Bucket { terms, word }.take_back(held, keep, now_ns);
+        let mut take_back = |lent: Lent<'_>| lent.by(terms).take_back(held, keep, now_ns);
         self.where_held(key, held.place, &mut take_back).unwrap_or_default();
     }
 
@@ -119,8 +114,8 @@ impl<K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> On<'_, K, A, 
     {
         let (buckets, terms) = (self.buckets(), self.terms);
         let at = (key, buckets.place(key));
-        let taken = buckets.find_or_add(terms, at, now_ns, &mut |word: &Cell, now_ns| {
-            Bucket { terms, word }.charge_units(units, now_ns)
+        let taken = buckets.find_or_add(terms, at, now_ns, &mut |lent: Lent<'_>, now_ns| {
+            lent.by(terms).charge_units(units, now_ns)
         });
         taken.unwrap_or(0)
     }
@@ -130,7 +125,7 @@ impl<K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> On<'_, K, A, 
         &self,
         key: &Q,
         place: Place,
-        visit: &mut impl FnMut(&Cell) -> Result<T, Gone>,
+        visit: &mut impl FnMut(Lent<'_>) -> Result<T, Gone>,
     ) -> Option<T>
     where
         K: Borrow<Q>,
@@ -139,7 +134,7 @@ impl<K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> On<'_, K, A, 
         let buckets = self.buckets();
         match place {
             Place::Own => buckets.find(key, visit),
-            Place::Shared => visit(buckets.room.shared(buckets.place(key).hash)?).ok(),
+            Place::Shared => visit(Lent::Word(buckets.room.shared(buckets.place(key).hash)?)).ok(),
             Place::Nowhere => None,
         }
     }

@@ -10,6 +10,7 @@ use super::buckets::Buckets;
 use super::builder::KeyedBuilder;
 use super::handle::Handle;
 use super::hash::SeededHash;
+use super::hot::HotHandle;
 use super::on::On;
 use crate::algorithm::Algorithm;
 use crate::answer::{Granted, Snapshot};
@@ -446,6 +447,32 @@ impl<K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> KeyedLimiter<
 }
 
 impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, Quota, C, H> {
+    /// Finds the bucket of `key` for many calls from many cores, and divides it between them: each takes from a stripe
+    /// of its own. For a key that is known to be called millions of times a second.
+    ///
+    /// All calls of the key, with and without a handle, take from the same bucket, and are never granted more than
+    /// before. The price is burst: see [`HotHandle`]. As with [`handle`](Self::handle) the key is added, and stays.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowgate::{KeyedLimiter, ManualClock, Quota};
+    ///
+    /// let users = KeyedLimiter::<String, _, _>::with_clock(Quota::per_second(1_000), ManualClock::new())?;
+    /// let alice = users.hot_handle("alice");
+    /// assert!(alice.is_allowed() && users.is_allowed("alice"));
+    /// assert!(alice.consume_up_to(1_000) <= 998);
+    /// assert!(!alice.is_allowed() && !users.is_allowed("alice"));
+    /// # Ok::<(), flowgate::QuotaError>(())
+    /// ```
+    pub fn hot_handle<Q>(&self, key: &Q) -> HotHandle<C>
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
+    {
+        self.own().hot_handle(key)
+    }
+
     /// Takes `cost` tokens from the bucket of `key` whether they are there or not: it may go into debt.
     ///
     /// What would go below the deepest debt ([`max_debt`](KeyedBuilder::max_debt)) is not taken, and is

@@ -3,6 +3,7 @@
 use core::hash::{BuildHasher, Hash};
 use core::time::Duration;
 
+use super::divided::Divided;
 use super::limiter::KeyedLimiter;
 use super::on::{On, OnEach};
 use super::saved::SavedKeys;
@@ -132,7 +133,12 @@ impl<K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> KeyedLimiter<
     where
         K: Clone,
     {
-        self.buckets.iter().filter_map(move |(key, word)| {
+        let whole = move |divided: &Divided| {
+            let terms = self.buckets.terms.of_token_bucket();
+            // Only token buckets are ever divided.
+            terms.map_or(0, |terms| divided.by(terms).word_as_seen(now_ns))
+        };
+        self.buckets.iter(whole).filter_map(move |(key, word)| {
             let read = self.buckets.read_word(word, now_ns)?;
             Some((key, Snapshot::new(read)))
         })
@@ -229,7 +235,7 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, Quota, C, H
     }
 
     /// Saves the buckets of all keys that are not full, for a process that comes after this one. Not those that keys
-    /// without room share.
+    /// without room share; and not what lies in the stripes of hot keys, a sixteenth of their capacity at most.
     ///
     /// # Examples
     ///
@@ -240,7 +246,8 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, Quota, C, H
     {
         let now_ns = self.clock.now_ns();
         let is_full = self.buckets.is_full_at(now_ns);
-        let words = self.buckets.iter().filter(|(_, word)| !is_full(*word));
+        let whole = |divided: &Divided| divided.word_to_save(now_ns);
+        let words = self.buckets.iter(whole).filter(|(_, word)| !is_full(*word));
         SavedKeys::of(self.buckets.rules(), now_ns, words)
     }
 

@@ -2,12 +2,15 @@
 //!
 //! Given the time in [`buckets`], with a clock in [`on`] and [`limiter`].
 
+mod away;
 mod buckets;
 mod builder;
 mod calls;
+mod divided;
 mod handle;
 mod hash;
 mod held;
+mod hot;
 mod limiter;
 mod log;
 mod manage;
@@ -21,6 +24,7 @@ mod words;
 pub use builder::KeyedBuilder;
 pub use handle::Handle;
 pub use hash::{SeededHash, SeededHasher};
+pub use hot::HotHandle;
 pub use limiter::KeyedLimiter;
 pub use log::KeyedSlidingLog;
 pub use on::{On, OnEach};

@@ -6,8 +6,10 @@ use core::hash::{BuildHasher, Hash};
 use core::time::Duration;
 use std::borrow::ToOwned;
 
+use super::away::{By, Lent};
 use super::buckets::Buckets;
 use super::handle::Handle;
+use super::hot::HotHandle;
 use super::limiter::KeyedLimiter;
 use super::room::WhenFull;
 use super::tiers::Tier;
@@ -59,6 +61,15 @@ impl<K, A: Algorithm, C, H> Copy for On<'_, K, A, C, H> {}
 /// A thread that was held up finds that its clock has moved by more than this since it was read.
 const HELD_UP_NS: u64 = 1_000;
 
+/// What came of a call that looked everywhere.
+enum Found {
+    /// The bucket is one word.
+    Taken(Taken),
+    /// The bucket is divided: the word to tell of what was left and when, or why not.
+    OfMany(Result<(u64, u64), Denied>),
+    NoRoom,
+}
+
 impl<'a, K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> On<'a, K, A, C, H> {
     #[inline]
     pub(super) fn buckets(&self) -> &'a Buckets<K, H, A::Rules> {
@@ -105,25 +116,27 @@ impl<'a, K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> On<'a, K,
         self,
         key: &Q,
         cost: Tokens,
-        mut taken: Option<Taken>,
+        taken: Option<Taken>,
         mut now_ns: u64,
     ) -> Result<Granted<'a>, Denied>
     where
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
-        let wanted = self.terms.wanted(cost);
-        if taken.is_none() {
-            (taken, now_ns) = self.take_anywhere(key, wanted, now_ns);
-        }
-        if let Some(Taken::RefusedNear(_) | Taken::RefusedInHaste(_)) = taken {
+        let clock_ns = || self.now_ns();
+        let mut found = match taken {
+            Some(taken) => Found::Taken(taken),
+            None => self.take_anywhere(key, cost, &mut now_ns, clock_ns),
+        };
+        if let Found::Taken(Taken::RefusedNear(_) | Taken::RefusedInHaste(_)) = found {
             let later_ns = self.now_ns();
-            let is_hasty = matches!(taken, Some(Taken::RefusedInHaste(_)));
+            let is_hasty = matches!(found, Found::Taken(Taken::RefusedInHaste(_)));
             if is_hasty || later_ns.saturating_sub(now_ns) > HELD_UP_NS {
-                (taken, now_ns) = self.take_anywhere(key, wanted, later_ns);
+                now_ns = later_ns;
+                found = self.take_anywhere(key, cost, &mut now_ns, clock_ns);
             }
         }
-        self.answer(cost, taken, now_ns)
+        self.answer(cost, found, now_ns)
     }
 
     /// See [`KeyedLimiter::try_consume_at`].
@@ -161,8 +174,9 @@ impl<'a, K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> On<'a, K,
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
-        let (taken, now_ns) = self.take_anywhere(key, self.terms.wanted(cost), now_ns);
-        self.answer(cost, taken, now_ns)
+        let mut at_ns = now_ns;
+        let found = self.take_anywhere(key, cost, &mut at_ns, || now_ns);
+        self.answer(cost, found, at_ns)
     }
 
     /// Takes from the bucket of `key` if there is one, and it lies in a map.
@@ -177,7 +191,7 @@ impl<'a, K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> On<'a, K,
     {
         let terms: &'a Terms<A::Rules> = self.terms;
         let place = self.buckets().place(key);
-        let take = |word: &Cell| Bucket { terms, word }.take_if_stored(wanted, now_ns);
+        let take = |word: &Cell| Bucket::new(terms, word).take_if_stored(wanted, now_ns);
         match self.buckets().words.lend(place, key, take)? {
             // No map's lock is held now, and the word is not lent.
             Ok(Taken::Undecided(word)) => refuse(terms, word, wanted, now_ns),
@@ -185,22 +199,32 @@ impl<'a, K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> On<'a, K,
         }
     }
 
-    /// Takes from the bucket of `key`, wherever it is, and tells as of when.
+    /// Takes from the bucket of `key`, wherever it is, and tells as of when. Out of stripes it takes as of what
+    /// `later_ns` tells then.
     #[inline(never)]
-    fn take_anywhere<Q>(&self, key: &Q, wanted: u64, mut now_ns: u64) -> (Option<Taken>, u64)
+    fn take_anywhere<Q>(
+        &self,
+        key: &Q,
+        cost: Tokens,
+        now_ns: &mut u64,
+        later_ns: impl Fn() -> u64,
+    ) -> Found
     where
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
         let (buckets, terms) = (self.buckets(), self.terms);
-        let (at, asked_ns) = ((key, buckets.place(key)), now_ns);
-        let mut take = |word: &Cell, at_ns| {
-            now_ns = at_ns;
-            let bucket = Bucket { terms, word };
-            bucket.take(bucket.load(), wanted, at_ns)
+        let (at, asked_ns, wanted) = ((key, buckets.place(key)), *now_ns, terms.wanted(cost));
+        let mut take = |lent: Lent<'_>, at_ns| {
+            *now_ns = at_ns;
+            let bucket = lent.by(terms);
+            if let Some(caller) = bucket.divided() {
+                return Ok(Found::OfMany(caller.try_consume(cost, &later_ns)));
+            }
+            let bucket = bucket.bucket()?;
+            Ok(Found::Taken(bucket.take(bucket.load(), wanted, at_ns)?))
         };
-        let taken = buckets.find_or_add(terms, at, asked_ns, &mut take);
-        (taken.ok(), now_ns)
+        buckets.find_or_add(terms, at, asked_ns, &mut take).unwrap_or(Found::NoRoom)
     }
 
     #[inline(always)]
@@ -209,16 +233,12 @@ impl<'a, K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> On<'a, K,
     }
 
     /// What a caller is told.
-    fn answer(
-        &self,
-        cost: Tokens,
-        taken: Option<Taken>,
-        now_ns: u64,
-    ) -> Result<Granted<'a>, Denied> {
-        match taken {
-            Some(Taken::Granted(left)) => Ok(self.granted(left, now_ns)),
-            Some(taken) => Err(denied(self.terms, taken.word(), cost, now_ns)),
-            None => Err(self.no_room(now_ns)),
+    fn answer(&self, cost: Tokens, found: Found, now_ns: u64) -> Result<Granted<'a>, Denied> {
+        match found {
+            Found::Taken(Taken::Granted(left)) => Ok(self.granted(left, now_ns)),
+            Found::Taken(taken) => Err(denied(self.terms, taken.word(), cost, now_ns)),
+            Found::OfMany(taken) => taken.map(|(left, at_ns)| self.granted(left, at_ns)),
+            Found::NoRoom => Err(self.no_room(now_ns)),
         }
     }
 
@@ -295,8 +315,7 @@ impl<'a, K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> On<'a, K,
         Q: ?Sized + Hash + Eq,
     {
         let cost = cost.into();
-        let wait = self.look(key, now_ns, |bucket| bucket.wait_for(cost, now_ns))?;
-        wait.map(|wait| wait.duration())
+        self.look(key, now_ns, |bucket| bucket.wait_for(cost, now_ns))?
     }
 
     /// Looks at the bucket of `key`, or at what a new one would be. `None` where there would be none.
@@ -304,21 +323,21 @@ impl<'a, K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> On<'a, K,
         &self,
         key: &Q,
         now_ns: u64,
-        look: impl Fn(Bucket<'_, A::Rules>) -> Result<T, Gone>,
+        look: impl Fn(By<'_, A::Rules>) -> Result<T, Gone>,
     ) -> Option<T>
     where
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq,
     {
         let (buckets, terms) = (self.buckets(), self.terms);
-        if let Some(found) = buckets.find(key, |word| look(Bucket { terms, word })) {
+        if let Some(found) = buckets.find(key, |lent| look(lent.by(terms))) {
             return Some(found);
         }
         let room = &buckets.room;
         if room.when_full == WhenFull::DenyNew && room.is_full() {
             return None;
         }
-        look(Bucket { terms, word: &buckets.word_of_none(terms, key, now_ns) }).ok()
+        look(Lent::Word(&buckets.word_of_none(terms, key, now_ns)).by(terms)).ok()
     }
 
     /// See [`KeyedLimiter::consume_up_to`].
@@ -327,13 +346,13 @@ impl<'a, K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> On<'a, K,
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
-        let taken = self.consume_up_to_at(key, max, self.now_ns());
+        let up_to = |max| self.take_up_to(key, max, self.now_ns(), || self.now_ns());
+        let taken = up_to(max);
         if taken == max {
             return taken;
         }
         // As in `try_consume`: once more, at a later time.
-        let rest = max.saturating_sub(taken);
-        taken.saturating_add(self.consume_up_to_at(key, rest, self.now_ns()))
+        taken.saturating_add(up_to(max.saturating_sub(taken)))
     }
 
     /// See [`KeyedLimiter::consume_up_to_at`].
@@ -342,13 +361,20 @@ impl<'a, K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> On<'a, K,
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
+        self.take_up_to(key, max, now_ns, || now_ns)
+    }
+
+    fn take_up_to<Q>(self, key: &Q, max: u64, now_ns: u64, later_ns: impl Fn() -> u64) -> u64
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
+    {
         let (buckets, terms) = (self.buckets(), self.terms);
         let at = (key, buckets.place(key));
-        let taken = buckets.find_or_add(terms, at, now_ns, &mut |word: &Cell, now_ns| {
-            let bucket = Bucket { terms, word };
-            bucket.take_up_to(bucket.load(), max, now_ns)
+        let taken = buckets.find_or_add(terms, at, now_ns, &mut |lent: Lent<'_>, now_ns| {
+            lent.by(terms).take_up_to(max, now_ns, &later_ns)
         });
-        taken.map_or(0, |(taken, _)| taken)
+        taken.unwrap_or(0)
     }
 
     /// See [`KeyedLimiter::refund`].
@@ -368,7 +394,7 @@ impl<'a, K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> On<'a, K,
     {
         let (terms, cost) = (self.terms, cost.into());
         // A key that is not there is full, or has taken from a bucket that others took from, too.
-        let _ = self.buckets().find(key, |word| Bucket { terms, word }.refund(cost, now_ns));
+        let _ = self.buckets().find(key, |lent| lent.by(terms).refund(cost, now_ns));
     }
 
     /// See [`KeyedLimiter::snapshot`].
@@ -387,7 +413,7 @@ impl<'a, K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> On<'a, K,
         Q: ?Sized + Hash + Eq,
     {
         let terms = self.terms;
-        let read = self.buckets().find(key, |word| Bucket { terms, word }.read(now_ns))?;
+        let read = self.buckets().find(key, |lent| lent.by(terms).read(now_ns))?;
         Some(Snapshot::new(read))
     }
 
@@ -412,7 +438,7 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> On<'_, K, Quota, C, H> {
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
-        self.charge_at(key, cost, self.now_ns())
+        self.take_anyway(key, cost.into(), self.now_ns(), || self.now_ns())
     }
 
     /// See [`KeyedLimiter::charge_at`].
@@ -421,12 +447,37 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> On<'_, K, Quota, C, H> {
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
-        let (buckets, terms, cost) = (self.buckets(), self.terms, cost.into());
+        self.take_anyway(key, cost.into(), now_ns, || now_ns)
+    }
+
+    fn take_anyway<Q>(
+        self,
+        key: &Q,
+        cost: Tokens,
+        now_ns: u64,
+        later_ns: impl Fn() -> u64,
+    ) -> Tokens
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
+    {
+        let (buckets, terms) = (self.buckets(), self.terms);
         let at = (key, buckets.place(key));
-        let not_taken = buckets.find_or_add(terms, at, now_ns, &mut |word: &Cell, now_ns| {
-            Bucket { terms, word }.charge(cost, now_ns)
+        let not_taken = buckets.find_or_add(terms, at, now_ns, &mut |lent: Lent<'_>, now_ns| {
+            lent.by(terms).charge(cost, now_ns, &later_ns)
         });
         not_taken.unwrap_or(cost)
+    }
+
+    /// See [`KeyedLimiter::hot_handle`].
+    pub fn hot_handle<Q>(self, key: &Q) -> HotHandle<C>
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
+    {
+        let (away, divided) = self.buckets().divide(self.terms, key, self.now_ns());
+        let (terms, clock) = (Arc::clone(self.terms), Arc::clone(&self.limiter.clock));
+        HotHandle::new(away, divided, terms, clock)
     }
 }
 

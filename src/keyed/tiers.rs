@@ -4,6 +4,7 @@ use core::fmt;
 use std::sync::PoisonError;
 use std::vec::Vec;
 
+use super::divided::AllDivided;
 use crate::algorithm::{Adjustable, Algorithm, ManyRules};
 use crate::error::QuotaError;
 use crate::primitive::{Arc, Mutex};
@@ -94,6 +95,8 @@ impl<A: Algorithm> fmt::Debug for Tier<A> {
 pub(crate) struct Tiers<R: ManyRules> {
     rules: R,
     state: Mutex<State<R>>,
+    /// The buckets of hot keys: what a change of quota has to be told to.
+    pub(crate) divided: AllDivided,
 }
 
 struct State<R: ManyRules> {
@@ -109,7 +112,7 @@ const MOST_PLANS: usize = 32;
 impl<R: ManyRules> Tiers<R> {
     pub(crate) fn new(rules: R) -> Self {
         let state = State { marks: R::Marks::default(), plans: Vec::new() };
-        Self { rules, state: Mutex::new(state) }
+        Self { rules, state: Mutex::new(state), divided: AllDivided::default() }
     }
 
     fn with_state<T>(&self, change: impl FnOnce(&mut State<R>) -> T) -> T {
@@ -132,7 +135,11 @@ impl<R: ManyRules> Tiers<R> {
             let plan = state.admit(&self.rules, config)?;
             terms.replace(plan, config, |_, _| ());
             Ok(())
-        })
+        })?;
+        if let Some(terms) = terms.of_token_bucket() {
+            self.divided.refit(terms);
+        }
+        Ok(())
     }
 
     /// The plans by all of which a bucket must be full before it can be dropped unnoticed.

@@ -116,7 +116,7 @@ impl StripedBuilder {
 }
 
 /// How many stripes are made if so many are asked for: a power of two.
-pub(super) fn stripes_of(stripes: Option<usize>) -> u64 {
+pub(crate) fn stripes_of(stripes: Option<usize>) -> u64 {
     let stripes = stripes.unwrap_or_else(processors);
     stripes.clamp(1, MOST_STRIPES).next_power_of_two() as u64
 }

@@ -3,9 +3,8 @@
 use core::time::Duration;
 
 use super::builder::stripes_of;
-use super::stripes::change;
-use super::{StripedBucket, StripedBuilder};
-use crate::algorithm::{Rules, Split};
+use super::{Spread as _, Striped as _, StripedBucket, StripedBuilder, Take as _};
+use crate::algorithm::Split;
 use crate::answer::{Granted, Snapshot};
 use crate::clock::Clock;
 use crate::error::{Denied, QuotaError};
@@ -179,12 +178,6 @@ impl<C: Clock + Sync> StripedBucket<C> {
     #[inline]
     pub fn is_allowed_at(&self, now_ns: u64) -> bool {
         self.take_near(Tokens::ONE) || self.is_allowed_slow(Tokens::ONE, || now_ns)
-    }
-
-    /// Takes whole tokens from the calling thread's stripe, if they are there.
-    #[inline(always)]
-    fn take_near(&self, cost: Tokens) -> bool {
-        cost.subsec_nanos() == 0 && self.stripes.take(cost.whole())
     }
 
     /// Reads how many tokens are available now, wherever they lie: zero while in debt. Changes nothing.
@@ -464,72 +457,5 @@ impl<C: Clock + Sync> StripedBucket<C> {
     /// The clock this bucket reads.
     pub fn clock(&self) -> &C {
         &self.clock
-    }
-}
-
-/// Calls that are not refused: they may take, or give, in several places, and are so many grants.
-impl<C: Clock> StripedBucket<C> {
-    fn take_up_to(&self, max: u64, now_ns: impl Fn() -> u64) -> u64 {
-        let cost = Tokens::new(max);
-        // Alike, as long as all is there; and then the stripe is filled.
-        if self.stripes.take(max) || max > 0 && self.is_allowed_slow(cost, &now_ns) {
-            return max;
-        }
-        let central = self.central();
-        let mut left = max;
-        let mut taken = change(self.stripes.here(), |stripe| stripe.take_up_to(left));
-        left = left.saturating_sub(taken);
-        for stripe in self.stripes.all_from_here() {
-            let (more, _) = central.take_up_to(central.load(), left, now_ns()).unwrap_or_default();
-            taken = taken.saturating_add(more);
-            left = left.saturating_sub(more);
-            let more = change(stripe, |stripe| stripe.take_up_to(left));
-            taken = taken.saturating_add(more);
-            left = left.saturating_sub(more);
-        }
-        taken
-    }
-
-    fn take_all(&self, now_ns: impl Fn() -> u64) -> Tokens {
-        let taken = self.stripes.all_from_here().fold(0_u64, |taken, stripe| {
-            taken.saturating_add(change(stripe, |stripe| stripe.take_up_to(u64::MAX)))
-        });
-        let central = self.central();
-        let (rest, _) = central.drain(central.load(), now_ns()).unwrap_or_default();
-        rest.saturating_add(Tokens::new(taken))
-    }
-
-    /// Gives back to the calling thread's stripe, then centrally, then to other stripes. A debt comes before all.
-    pub(super) fn give_back(&self, cost: Tokens, now_ns: impl Fn() -> u64) {
-        let central = self.central();
-        let may_owe = !self.terms.layout.may_hold_as_stored(central.load(), self.terms.layout.zero);
-        let here = if may_owe { 0 } else { cost.whole() };
-        let put = change(self.stripes.here(), |stripe| stripe.put(here));
-        let rest = cost.saturating_sub(Tokens::new(put));
-        if rest.is_zero() {
-            return;
-        }
-        let units = self.terms.units_floor(rest);
-        let left = units.saturating_sub(central.put(units, now_ns()));
-        let mut whole = self.terms.tokens(left).whole();
-        for stripe in self.stripes.all_from_here() {
-            let put = change(stripe, |stripe| stripe.put(whole));
-            whole = whole.saturating_sub(put);
-        }
-    }
-
-    /// Takes from the central bucket, into debt if need be, and then has the stripes pay the debt.
-    pub(super) fn take_anyway(&self, cost: Tokens, now_ns: impl Fn() -> u64) -> Tokens {
-        if cost.subsec_nanos() == 0 && self.stripes.take(cost.whole()) {
-            return Tokens::ZERO;
-        }
-        let central = self.central();
-        let charge = |cost| central.charge(cost, now_ns()).unwrap_or_default();
-        let left_over = charge(cost);
-        // A cost of what is left over is taken if the stripes hold it and the debt; if not, all of theirs is central now.
-        if self.gather(self.terms.wanted(left_over), now_ns(), &now_ns).is_some() {
-            return Tokens::ZERO;
-        }
-        charge(left_over)
     }
 }

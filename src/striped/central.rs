@@ -2,12 +2,12 @@
 //!
 //! The central bucket is a [`Bucket`] whose word nobody drops, so none of these calls finds it gone.
 
-use crate::algorithm::{Closeness, Rules};
-use crate::bucket::Bucket;
+use crate::algorithm::{Closeness, Layout, Rules};
+use crate::bucket::{Bucket, Share};
 
 /// What was seen of the central bucket at some time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Seen {
+pub(crate) enum Seen {
     /// It holds the cost, and so many whole tokens besides.
     Holds { spare: u64 },
     /// It holds the cost together with the stripes.
@@ -20,22 +20,22 @@ pub(super) enum Seen {
 
 /// What came of spending tokens that were lifted out of a stripe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Spent {
+pub(crate) enum Spent {
     /// The cost was taken.
     Granted,
     /// They are in the central bucket now, and so many more tokens are missing, rounded up.
     Missing(u64),
 }
 
-impl Bucket<'_> {
+impl<S: Share> Bucket<'_, Layout, S> {
     /// Tells whether `word` holds `wanted`, alone or with the `in_stripes` units of the stripes.
     #[inline]
-    pub(super) fn look_for(&self, word: u64, wanted: u64, in_stripes: u64, now_ns: u64) -> Seen {
+    pub(crate) fn look_for(&self, word: u64, wanted: u64, in_stripes: u64, now_ns: u64) -> Seen {
         let wanted_here = wanted.saturating_sub(in_stripes);
         if self.word.load_to_read() != word {
             return Seen::Changed;
         }
-        let Some(plan) = self.terms.plan_for(word) else { return Seen::Changed };
+        let Some(plan) = self.plan_for(word) else { return Seen::Changed };
         let layout = &self.terms.layout;
         let reading = layout.read(&plan, word, now_ns);
         if !self.terms.may_ever_hold(&plan, wanted) {
@@ -53,7 +53,7 @@ impl Bucket<'_> {
 
     /// Takes `wanted`, and up to `most` of the whole tokens that are left then: in one swap. Tells how many those
     /// are, or nothing if it does not hold `wanted`.
-    pub(super) fn take_besides(&self, wanted: u64, most: u64, now_ns: u64) -> Option<u64> {
+    pub(crate) fn take_besides(&self, wanted: u64, most: u64, now_ns: u64) -> Option<u64> {
         let layout = &self.terms.layout;
         let taken = self.change(self.load(), now_ns, |_, plan, reading| {
             let Some(spare) = reading.level.checked_sub(wanted) else { return (None, None) };
@@ -69,14 +69,16 @@ impl Bucket<'_> {
     ///
     /// If they do not do, there is room for them, since a cost is not above the capacity. If they do, less than a token
     /// of them is left as a rule; it is lost if the bucket has been filled up meanwhile.
-    pub(super) fn spend(&self, lifted: u64, wanted: u64, now_ns: u64) -> Spent {
+    pub(crate) fn spend(&self, lifted: u64, wanted: u64, now_ns: u64) -> Spent {
         let layout = &self.terms.layout;
         let units = self.units(lifted);
         let spent = self.change(self.load(), now_ns, |_, plan, reading| {
             let full = layout.zero().wrapping_add(plan.capacity_units);
             let level = reading.level.saturating_add(units);
-            if level < wanted {
-                let missing = self.whole_up(wanted.wrapping_sub(level));
+            // Whose quota has been lowered too far meanwhile is granted nothing that came from a stripe.
+            let may_have = units == 0 || self.share.reaches(plan);
+            if level < wanted || !may_have {
+                let missing = self.whole_up(wanted.saturating_sub(level));
                 let put_in = layout.store(plan, reading, level.min(full));
                 return ((units > 0).then_some(put_in), Spent::Missing(missing));
             }
@@ -87,7 +89,7 @@ impl Bucket<'_> {
     }
 
     /// Puts `units` in, or as many as there is room for, and tells how many.
-    pub(super) fn put(&self, units: u64, now_ns: u64) -> u64 {
+    pub(crate) fn put(&self, units: u64, now_ns: u64) -> u64 {
         let layout = &self.terms.layout;
         let put = self.change(self.load(), now_ns, |_, plan, reading| {
             let full = layout.zero().wrapping_add(plan.capacity_units);
@@ -98,7 +100,7 @@ impl Bucket<'_> {
         put.unwrap_or_default()
     }
 
-    pub(super) fn units(&self, tokens: u64) -> u64 {
+    pub(crate) fn units(&self, tokens: u64) -> u64 {
         tokens.saturating_mul(self.terms.layout.units_per_token)
     }
 

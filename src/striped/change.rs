@@ -1,6 +1,6 @@
 //! A change of quota: the stripes are taken in, the central bucket is changed, and stripes are laid out anew.
 
-use super::{StripedBucket, central_plan};
+use super::{Striped as _, StripedBucket, central_plan};
 use crate::algorithm::Plan;
 use crate::clock::Clock;
 use crate::error::QuotaError;

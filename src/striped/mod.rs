@@ -7,6 +7,8 @@
 //! | `stripes.rs` | the stripes: the fast path, and what is common to all others |
 //! | `central.rs` | what the central bucket does for stripes |
 //! | `take.rs` | taking where a stripe does not do: lease, gather, refuse |
+//! | `spread.rs` | taking and giving in several places |
+//! | `hold.rs` | taking ahead of time |
 //! | `change.rs` | a change of quota |
 //! | `calls.rs`, `builder.rs` | what users see |
 
@@ -16,6 +18,7 @@ mod central;
 mod change;
 mod hold;
 mod lane;
+mod spread;
 mod stripes;
 mod take;
 
@@ -23,18 +26,60 @@ use core::fmt;
 
 use crossbeam_utils::CachePadded;
 
-use crate::algorithm::{Layout, Plan, Split};
+use crate::algorithm::{Layout, Plan, Split, Wait};
 use crate::answer::Granted;
-use crate::bucket::{Bucket, Grant, Leaves, Left, Read};
+use crate::bucket::{Bucket, Grant, Leaves, Left, Read, Share, Whole};
 use crate::cell::Cell;
 use crate::clock::{Clock, SystemClock};
-use crate::error::QuotaError;
+use crate::error::{Denied, QuotaError};
+use crate::held::{Held, Refused};
 use crate::quota::Quota;
 use crate::seqlock::Seqlock;
 use crate::terms::Terms;
 use crate::tokens::Tokens;
+use crate::wait::Policy;
 pub use builder::StripedBuilder;
-use stripes::Stripes;
+#[cfg(feature = "keyed")]
+pub(crate) use builder::stripes_of;
+pub(crate) use hold::{Hold, is_a_limit};
+pub(crate) use spread::Spread;
+pub(crate) use stripes::{Lying, Stripes};
+pub(crate) use take::Take;
+
+/// Stripes beside a central bucket: all that it takes to take from them.
+pub(crate) trait Striped {
+    type Share: Share;
+
+    fn central(&self) -> Bucket<'_, Layout, Self::Share>;
+
+    fn beside(&self) -> &Stripes;
+
+    /// Whether a call that takes from the central bucket fills its stripe, too.
+    #[inline(always)]
+    fn fills(&self) -> bool {
+        true
+    }
+
+    /// Takes whole tokens from the calling thread's stripe, if they are there.
+    #[inline(always)]
+    fn take_near(&self, cost: Tokens) -> bool {
+        cost.subsec_nanos() == 0 && self.beside().take(cost.whole())
+    }
+}
+
+impl<C> Striped for StripedBucket<C> {
+    type Share = Whole;
+
+    #[inline(always)]
+    fn central(&self) -> Bucket<'_> {
+        Bucket::new(&self.terms, &self.word)
+    }
+
+    #[inline(always)]
+    fn beside(&self) -> &Stripes {
+        &self.stripes
+    }
+}
 
 /// A token bucket that every core takes from at full speed, and which **never grants more than capacity + rate × time**
 /// all the same.
@@ -116,27 +161,9 @@ fn central_plan(layout: &Layout, quota: &Quota, split: Split) -> Result<Plan, Qu
 }
 
 impl<C: Clock> StripedBucket<C> {
-    #[inline]
-    fn central(&self) -> Bucket<'_> {
-        Bucket { terms: &self.terms, word: &self.word }
-    }
-
     /// How the capacity of a quota is divided.
     fn split_of(&self, quota: &Quota) -> Split {
         Split::of(quota.capacity(), self.stripes.count())
-    }
-
-    /// Everything at one moment, if nobody calls meanwhile; else each word at a moment of its own.
-    fn read(&self, now_ns: u64) -> Read<Quota> {
-        let lying = Tokens::new(self.stripes.lying().tokens);
-        loop {
-            // The central word is never gone.
-            if let Ok(Read { available, debt, full, config }) = self.central().read(now_ns) {
-                let tokens = available.saturating_add(lying);
-                let (available, debt) = (tokens.saturating_sub(debt), debt.saturating_sub(tokens));
-                return Read { available, debt, full, config };
-            }
-        }
     }
 }
 
@@ -158,6 +185,8 @@ impl<C: Clock + Sync> Leaves for StripedBucket<C> {
         Left { available, full, departs_ns: 0 }
     }
 }
+
+is_a_limit!([C: Clock + Sync] StripedBucket<C>);
 
 impl<C: Clock> fmt::Debug for StripedBucket<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,6 @@
 //! The stripes of a bucket: one word each, on cache lines of their own.
 
-use std::boxed::Box;
+use std::sync::Arc;
 
 use crossbeam_utils::CachePadded;
 
@@ -9,41 +9,42 @@ use crate::algorithm::{Split, Stripe};
 use crate::cell::{Cell, Step};
 use crate::primitive::yield_now;
 
-#[derive(Debug)]
-pub(super) struct Stripes {
+/// A clone is another name for the same ones.
+#[derive(Clone, Debug)]
+pub(crate) struct Stripes {
     /// A power of two of them.
-    words: Box<[CachePadded<Cell>]>,
+    words: Arc<[CachePadded<Cell>]>,
 }
 
 /// What lies in all stripes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Lying {
-    pub(super) tokens: u64,
+pub(crate) struct Lying {
+    pub(crate) tokens: u64,
     /// Somebody is bringing tokens, or spending some that lay here.
-    pub(super) under_way: bool,
+    pub(crate) under_way: bool,
 }
 
 impl Stripes {
     /// `count` is a power of two.
-    pub(super) fn new(count: u64, split: Split, full: bool) -> Self {
+    pub(crate) fn new(count: u64, split: Split, full: bool) -> Self {
         let tokens = if full { split.each() } else { 0 };
         let word = || CachePadded::new(Cell::new(Stripe::holding(split.exponent, tokens).0));
         Self { words: (0..count).map(|_| word()).collect() }
     }
 
-    pub(super) fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.words.len() as u64
     }
 
     /// The calling thread's stripe.
     #[inline(always)]
-    pub(super) fn here(&self) -> &Cell {
+    pub(crate) fn here(&self) -> &Cell {
         // There is one at least, and the mask keeps the lane below their number.
         &self.words[lane() & self.words.len().wrapping_sub(1)]
     }
 
     /// All stripes, the calling thread's first.
-    pub(super) fn all_from_here(&self) -> impl Iterator<Item = &Cell> {
+    pub(crate) fn all_from_here(&self) -> impl Iterator<Item = &Cell> {
         let here = lane() & self.words.len().wrapping_sub(1);
         let (before, after) = self.words.split_at(here);
         after.iter().chain(before).map(|word| &**word)
@@ -53,7 +54,7 @@ impl Stripes {
     ///
     /// This is the fast path: a load, a comparison and a swap of a word that as a rule nobody else touches.
     #[inline(always)]
-    pub(super) fn take(&self, cost: u64) -> bool {
+    pub(crate) fn take(&self, cost: u64) -> bool {
         let word = self.here();
         let seen = word.load();
         let Some(left) = Stripe(seen).take(cost) else { return false };
@@ -78,7 +79,7 @@ impl Stripes {
 
     /// What lies in all of them; each is read at a moment of its own.
     #[inline]
-    pub(super) fn lying(&self) -> Lying {
+    pub(crate) fn lying(&self) -> Lying {
         let (mut tokens, mut seen) = (0_u64, 0);
         for word in &*self.words {
             let word = word.load();
@@ -91,7 +92,7 @@ impl Stripes {
 
     /// Closes all stripes and lifts what lies in them, and waits until nothing else is under way. Tells how much was
     /// lifted: nobody else has any of it, nor can get any, until [`open`](Self::open).
-    pub(super) fn close(&self) -> u64 {
+    pub(crate) fn close(&self) -> u64 {
         let mut lifted = 0_u64;
         for word in &*self.words {
             let mut lifted_here = 0_u64;
@@ -112,7 +113,7 @@ impl Stripes {
     }
 
     /// Opens all stripes after [`close`](Self::close), with `tokens` in them: not more than they hold.
-    pub(super) fn open(&self, split: Split, mut tokens: u64) {
+    pub(crate) fn open(&self, split: Split, mut tokens: u64) {
         for word in &*self.words {
             let here = tokens.min(split.each());
             tokens = tokens.saturating_sub(here);
@@ -124,7 +125,7 @@ impl Stripes {
 /// Changes a stripe, and tells what its transition tells: room, or tokens.
 ///
 /// Whoever finds room here that another one has given back sees all that this one did before: see [`end`].
-pub(super) fn change(word: &Cell, transition: impl Fn(Stripe) -> (Stripe, u64)) -> u64 {
+pub(crate) fn change(word: &Cell, transition: impl Fn(Stripe) -> (Stripe, u64)) -> u64 {
     word.update(word.load(), |seen| {
         let (new, told) = transition(Stripe(seen));
         if new.0 == seen { Step::Keep(told) } else { Step::Store(new.0, told) }
@@ -132,7 +133,7 @@ pub(super) fn change(word: &Cell, transition: impl Fn(Stripe) -> (Stripe, u64)) 
 }
 
 /// Ends what was under way, for whoever comes after to see all that was done before.
-pub(super) fn end(word: &Cell, transition: impl Fn(Stripe) -> Stripe) {
+pub(crate) fn end(word: &Cell, transition: impl Fn(Stripe) -> Stripe) {
     loop {
         let seen = word.load();
         if word.change_over(seen, transition(Stripe(seen)).0) {

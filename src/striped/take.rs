@@ -2,18 +2,19 @@
 
 use core::time::Duration;
 
-use super::StripedBucket;
+use super::Striped;
 use super::central::{Seen, Spent};
 use super::stripes::{Lying, change, end};
 use crate::algorithm::Rules;
-use crate::clock::Clock;
+use crate::bucket::Read;
 use crate::error::{Denied, Never, NotYet};
 use crate::primitive::give_way;
+use crate::quota::Quota;
 use crate::tokens::Tokens;
 
 /// What was seen of all there is: each word at a moment of its own, the time last.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Look {
+pub(crate) struct Look {
     /// The central bucket's word.
     word: u64,
     /// The tokens of all stripes.
@@ -23,18 +24,17 @@ pub(super) struct Look {
     under_way: bool,
 }
 
-impl<C: Clock> StripedBucket<C> {
+impl<S: Striped + ?Sized> Take for S {}
+
+/// What stripes and a central bucket do together for a call that a stripe does not serve.
+pub(crate) trait Take: Striped {
     /// Takes a cost that the calling thread's stripe does not hold, or refuses it. `now_ns` tells the time. The time
     /// at which it was taken is returned.
     ///
     /// Most refusals are two loads, one look at the clock, and a load for each stripe.
     #[inline(never)]
-    pub(super) fn consume_slow(
-        &self,
-        cost: Tokens,
-        now_ns: impl Fn() -> u64,
-    ) -> Result<u64, Denied> {
-        let wanted = self.terms.wanted(cost);
+    fn consume_slow(&self, cost: Tokens, now_ns: impl Fn() -> u64) -> Result<u64, Denied> {
+        let wanted = self.central().terms.wanted(cost);
         let look = self.look(&now_ns);
         if self.lacks_at_sight(wanted, &look) {
             return Err(self.denied(cost, look.word, look.in_stripes, look.now_ns));
@@ -45,8 +45,8 @@ impl<C: Clock> StripedBucket<C> {
 
     /// As [`consume_slow`](Self::consume_slow), for who does not ask why not.
     #[inline(never)]
-    pub(super) fn is_allowed_slow(&self, cost: Tokens, now_ns: impl Fn() -> u64) -> bool {
-        let wanted = self.terms.wanted(cost);
+    fn is_allowed_slow(&self, cost: Tokens, now_ns: impl Fn() -> u64) -> bool {
+        let wanted = self.central().terms.wanted(cost);
         let look = self.look(&now_ns);
         !self.lacks_at_sight(wanted, &look)
             && self.take_or_refuse((cost, wanted), look, now_ns).is_ok()
@@ -56,16 +56,16 @@ impl<C: Clock> StripedBucket<C> {
     #[inline(always)]
     fn lacks_at_sight(&self, wanted: u64, look: &Look) -> bool {
         let wanted_here = wanted.saturating_sub(self.central().units(look.in_stripes));
-        self.terms.lacks(look.word, look.now_ns, wanted_here)
+        self.central().terms.lacks(look.word, look.now_ns, wanted_here)
             && !look.under_way
-            && self.word.load() == look.word
+            && self.central().word.load() == look.word
     }
 
     /// Looks at all there is.
     #[inline(always)]
     fn look(&self, now_ns: impl Fn() -> u64) -> Look {
-        let word = self.word.load();
-        let Lying { tokens: in_stripes, under_way } = self.stripes.lying();
+        let word = self.central().word.load();
+        let Lying { tokens: in_stripes, under_way } = self.beside().lying();
         // After the words, so that the time is later than what is seen.
         Look { word, in_stripes, under_way, now_ns: now_ns() }
     }
@@ -121,11 +121,11 @@ impl<C: Clock> StripedBucket<C> {
         now_ns: &impl Fn() -> u64,
     ) -> Option<u64> {
         let central = self.central();
-        let share = spare >> self.stripes.count().trailing_zeros();
-        let stripe = self.stripes.here();
+        let share = spare >> self.beside().count().trailing_zeros();
+        let stripe = self.beside().here();
         let begun = change(stripe, |stripe| {
             // A cost that a stripe cannot serve does not fill it.
-            if cost > stripe.cap() { (stripe, 0) } else { stripe.begin(share) }
+            if cost > stripe.cap() || !self.fills() { (stripe, 0) } else { stripe.begin(share) }
         });
         if begun == 0 {
             return central.take_besides(wanted, 0, at_ns).map(|_| at_ns);
@@ -144,18 +144,13 @@ impl<C: Clock> StripedBucket<C> {
     /// not do, and taken with what is there, in one swap, when it does. Until then their room stays theirs. As in
     /// [`lease`](Self::lease), the time is told after they were lifted: no token is spent as of a time when it had not
     /// arrived.
-    pub(super) fn gather(
-        &self,
-        wanted: u64,
-        mut at_ns: u64,
-        now_ns: &impl Fn() -> u64,
-    ) -> Option<u64> {
+    fn gather(&self, wanted: u64, mut at_ns: u64, now_ns: &impl Fn() -> u64) -> Option<u64> {
         let central = self.central();
         if crate::planted::spend_in_two_swaps() {
             return self.gather_in_two_swaps(wanted, at_ns).then(now_ns);
         }
         let mut spent = central.spend(0, wanted, at_ns);
-        for stripe in self.stripes.all_from_here() {
+        for stripe in self.beside().all_from_here() {
             let Spent::Missing(missing) = spent else { break };
             let lifted = change(stripe, |stripe| stripe.lift(missing));
             if lifted > 0 {
@@ -172,10 +167,13 @@ impl<C: Clock> StripedBucket<C> {
     /// A planted bug: what the central bucket holds is in hand, and counted nowhere, while the stripes are asked.
     fn gather_in_two_swaps(&self, wanted: u64, at_ns: u64) -> bool {
         let central = self.central();
-        let cost = self.terms.tokens(wanted.saturating_sub(self.terms.wanted(Tokens::ZERO)));
+        let cost = self
+            .central()
+            .terms
+            .tokens(wanted.saturating_sub(self.central().terms.wanted(Tokens::ZERO)));
         let here = central.take_up_to(central.load(), cost.whole(), at_ns).unwrap_or_default().0;
         let mut missing = cost.whole().saturating_sub(here);
-        for stripe in self.stripes.all_from_here() {
+        for stripe in self.beside().all_from_here() {
             let more = change(stripe, |stripe| stripe.take_up_to(missing));
             missing = missing.saturating_sub(more);
         }
@@ -188,25 +186,27 @@ impl<C: Clock> StripedBucket<C> {
     /// Given numbers and not a [`Look`], which would go through memory: that takes longer than the rest.
     #[inline(never)]
     fn denied(&self, cost: Tokens, word: u64, in_stripes: u64, now_ns: u64) -> Denied {
-        let (terms, layout) = (&self.terms, &self.terms.layout);
+        let central = self.central();
+        let (terms, layout) = (central.terms, &central.terms.layout);
         let wanted = terms.wanted(cost);
-        let plan = terms.plan_for(word).unwrap_or_else(|| terms.plan());
+        let plan = central.plan_or_later(word);
         if !terms.may_ever_hold(&plan, wanted) {
             let capacity = terms.tokens(plan.capacity_units);
             return Denied::Never(Never { cost, capacity });
         }
-        let wanted_here = wanted.saturating_sub(self.central().units(in_stripes));
+        let wanted_here = wanted.saturating_sub(central.units(in_stripes));
         let reading = Rules::read(layout, &plan, word, now_ns);
         Denied::NotYet(NotYet { wait: layout.wait(&plan, &reading, wanted_here) })
     }
 
     /// How long until all tokens together are `cost`; `None` if the central bucket never holds it.
-    pub(super) fn wait_for(&self, cost: Tokens, now_ns: u64) -> Option<Duration> {
-        let (terms, layout) = (&self.terms, &self.terms.layout);
+    fn wait_for(&self, cost: Tokens, now_ns: u64) -> Option<Duration> {
+        let central = self.central();
+        let (terms, layout) = (central.terms, &central.terms.layout);
         let wanted = terms.wanted(cost);
-        let in_stripes = self.central().units(self.stripes.lying().tokens);
+        let in_stripes = self.central().units(self.beside().lying().tokens);
         let wanted_here = wanted.saturating_sub(in_stripes);
-        let (word, plan) = self.central().look();
+        let (word, plan) = central.look();
         if !terms.may_ever_hold(&plan, wanted) {
             return None;
         }
@@ -215,5 +215,18 @@ impl<C: Clock> StripedBucket<C> {
             return Some(Duration::ZERO);
         }
         Some(layout.wait(&plan, &reading, wanted_here).duration())
+    }
+
+    /// Everything at one moment, if nobody calls meanwhile; else each word at a moment of its own.
+    fn read(&self, now_ns: u64) -> Read<Quota> {
+        let lying = Tokens::new(self.beside().lying().tokens);
+        loop {
+            // The central word is never gone.
+            if let Ok(Read { available, debt, full, config }) = self.central().read(now_ns) {
+                let tokens = available.saturating_add(lying);
+                let (available, debt) = (tokens.saturating_sub(debt), debt.saturating_sub(tokens));
+                return Read { available, debt, full, config };
+            }
+        }
     }
 }

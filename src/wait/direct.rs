@@ -21,7 +21,7 @@ use crate::answer::Granted;
 use crate::clock::Clock;
 use crate::error::Denied;
 #[cfg(feature = "keyed")]
-use crate::keyed::Handle;
+use crate::keyed::{Handle, HotHandle};
 use crate::limiter::Limiter;
 #[cfg(feature = "std")]
 use crate::striped::StripedBucket;
@@ -267,6 +267,17 @@ reserves!(
 waits!(
     [A: Algorithm, C: Clock] Handle<A, C>,
     "let users = flowgate::KeyedLimiter::<u64>::new(Quota::per_second(100).burst(1))?;\nlet limiter = users.handle(&7);"
+);
+
+#[cfg(feature = "keyed")]
+reserves!(
+    [C: Clock + Send + Sync] HotHandle<C>,
+    "let users = flowgate::KeyedLimiter::<u64, _, _>::with_clock(Quota::per_second(10), &clock)?;\nlet limiter = users.hot_handle(&7);"
+);
+#[cfg(feature = "keyed")]
+waits!(
+    [C: Clock + Send + Sync] HotHandle<C>,
+    "let users = flowgate::KeyedLimiter::<u64>::new(Quota::per_second(100).burst(1))?;\nlet limiter = users.hot_handle(&7);"
 );
 
 #[cfg(feature = "std")]

@@ -9,7 +9,7 @@ use std::borrow::ToOwned;
 
 use super::direct::nanos;
 use super::drive::{Keep, Patience, Plain, Waiter};
-use super::limit::{OneBucket, Policy, Sealed, granted_by, policy_by};
+use super::limit::{Policy, Sealed, granted_by, policy_by};
 use super::reservation::Reservation;
 use super::source::{Lend, Of};
 #[cfg(feature = "async")]
@@ -17,25 +17,95 @@ use super::timer::AnyRuntime;
 use super::waiting::Waiting;
 use crate::algorithm::{Algorithm, Reservable, Rules, Wait};
 use crate::answer::Granted;
-use crate::bucket::Bucket;
 use crate::clock::Clock;
 use crate::error::Denied;
 use crate::held::{Held, Refused};
-use crate::keyed::{Handle, KeyedLimiter, On};
+use crate::keyed::{Handle, HotHandle, KeyedLimiter, On};
 use crate::tokens::Tokens;
 
-impl<A: Algorithm, C: Clock> OneBucket for Handle<A, C> {
-    type Rules = A::Rules;
-    type Clock = C;
+/// A handle, which is one bucket: one word, or divided between stripes. Once for handles, and once for those in an
+/// `Arc`.
+macro_rules! by_handle {
+    ($handle:ty) => {
+        impl<A: Algorithm, C: Clock, Q: ?Sized> Sealed<Q> for $handle {
+            fn now_ns(&self) -> u64 {
+                self.clock().now_ns()
+            }
 
-    fn bucket(&self) -> Bucket<'_, A::Rules> {
-        self.bucket()
-    }
+            #[inline]
+            fn take_now(&self, _key: &Q, cost: Tokens) -> Option<Granted<'_>> {
+                if self.terms().layout.paces() {
+                    return None;
+                }
+                self.try_consume(cost).ok()
+            }
 
-    fn clock(&self) -> &C {
-        self.clock()
-    }
+            fn try_now(&self, _key: &Q, cost: Tokens) -> Option<Result<Granted<'_>, Denied>> {
+                let goes_at_once = !self.terms().layout.paces();
+                goes_at_once.then(|| self.try_consume(cost))
+            }
+
+            fn hold_at(
+                &self,
+                _key: &Q,
+                cost: Tokens,
+                most_wait_ns: u64,
+                now_ns: u64,
+            ) -> Result<Held, Refused> {
+                self.lend(|bucket| bucket.hold(cost, most_wait_ns, now_ns))
+            }
+
+            fn would_refuse_at(
+                &self,
+                _key: &Q,
+                cost: Tokens,
+                most_wait_ns: u64,
+                now_ns: u64,
+            ) -> Option<Refused> {
+                self.lend(|bucket| bucket.would_refuse(cost, most_wait_ns, now_ns))
+            }
+
+            fn wait_held_at(&self, _key: &Q, held: &mut Held, now_ns: u64) -> u64 {
+                self.lend(|bucket| bucket.wait_held(held, now_ns))
+            }
+
+            fn take_back_at(&self, _key: &Q, held: &Held, keep: u64, now_ns: u64) {
+                self.lend(|bucket| bucket.take_back(held, keep, now_ns));
+            }
+
+            fn charge_at(&self, _key: &Q, units: u64, now_ns: u64) -> u64 {
+                self.lend(|bucket| bucket.charge_units(units, now_ns))
+            }
+
+            fn units(&self, cost: Tokens) -> u64 {
+                self.terms().units(cost)
+            }
+
+            fn tokens(&self, units: u64) -> Tokens {
+                self.terms().tokens(units)
+            }
+
+            fn granted(&self, held: &Held) -> Granted<'_> {
+                granted_by(self.terms(), held)
+            }
+
+            fn available_at(&self, _key: &Q, now_ns: u64) -> Tokens {
+                self.lend(|bucket| bucket.available(now_ns))
+            }
+
+            fn policy(&self) -> Policy {
+                policy_by(self.terms())
+            }
+
+            fn look_at(&self, _key: &Q, now_ns: u64) -> (Tokens, Wait) {
+                self.lend(|bucket| bucket.look(now_ns))
+            }
+        }
+    };
 }
+
+by_handle!(Handle<A, C>);
+by_handle!(std::sync::Arc<Handle<A, C>>);
 
 /// The bucket of a key of a [`KeyedLimiter`], as a reservation holds it.
 pub type OfKey<'k, 'a, K, A, C, H, Q> = Of<'k, On<'a, K, A, C, H>, Q>;
@@ -161,6 +231,22 @@ where
 }
 
 impl<A: Algorithm, C: Clock> Lend<()> for Handle<A, C> {
+    type Limit = Self;
+    type Granted = ();
+
+    fn limit(&self) -> &Self {
+        self
+    }
+
+    fn granted(&self, _held: &Held) {}
+
+    #[inline]
+    fn take_now(&self, key: &(), cost: Tokens) -> Option<()> {
+        Sealed::take_now(self, key, cost).map(|_| ())
+    }
+}
+
+impl<C: Clock + Send + Sync> Lend<()> for HotHandle<C> {
     type Limit = Self;
     type Granted = ();
 
