@@ -6,7 +6,7 @@ mod said;
 use core::fmt;
 use core::time::Duration;
 use std::string::{String, ToString};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ::redis::Cmd;
@@ -37,6 +37,8 @@ use crate::clock::Clock;
 #[derive(Clone)]
 pub struct RedisStore {
     link: Arc<Link>,
+    /// The calls that may have been carried out without an answer, of all clones.
+    unanswered: Arc<Mutex<u64>>,
     timeout: Duration,
     clock: WhoseClock,
 }
@@ -96,9 +98,16 @@ impl RedisStore {
     ) -> Result<Self, StoreError> {
         match tokio::time::timeout(FIRST_TIMEOUT, link).await {
             Ok(Ok(link)) => {
-                Ok(Self { link: Arc::new(link), timeout: TIMEOUT, clock: WhoseClock::Server })
+                let (link, unanswered) = (Arc::new(link), Arc::default());
+                Ok(Self { link, unanswered, timeout: TIMEOUT, clock: WhoseClock::Server })
             }
-            Ok(Err(error)) => Err(store_error(&error)),
+            Ok(Err(error)) => Err(match store_error(&error) {
+                // Nothing was asked yet.
+                lost if lost.kind() == StoreErrorKind::ConnectionLost => {
+                    StoreError::new(StoreErrorKind::Unreachable, lost.said())
+                }
+                error => error,
+            }),
             Err(_) => {
                 let said = std::format!("no connection within {FIRST_TIMEOUT:?}");
                 Err(StoreError::new(StoreErrorKind::Unreachable, said))
@@ -136,6 +145,13 @@ impl RedisStore {
         self.timeout
     }
 
+    /// The calls so far, of all clones, that may have been carried out although no answer came: what they took is gone, and was
+    /// granted to nobody.
+    #[must_use]
+    pub fn unanswered(&self) -> u64 {
+        *self.unanswered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn now_us(&self) -> Option<u64> {
         match &self.clock {
             WhoseClock::Server => None,
@@ -151,13 +167,19 @@ impl RedisStore {
     pub(crate) async fn decide(&self, parts: &[Part<'_>]) -> Result<Answer, StoreError> {
         let call = Call { parts, now_us: self.now_us() };
         let reply = match tokio::time::timeout(self.timeout, self.link.send(&call)).await {
-            Ok(reply) => reply.map_err(|error| store_error(&error))?,
+            Ok(reply) => reply.map_err(|error| store_error(&error)),
             Err(_) => {
                 self.link.give_up();
                 let said = std::format!("after {:?}", self.timeout);
-                return Err(StoreError::new(StoreErrorKind::TimedOut, said));
+                Err(StoreError::new(StoreErrorKind::TimedOut, said))
             }
         };
+        let reply = reply.inspect_err(|error| {
+            if error.kind().may_have_executed() {
+                let mut unanswered = self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
+                *unanswered = unanswered.saturating_add(1);
+            }
+        })?;
         call.read(&reply).map_err(|no_answer| match no_answer {
             NoAnswer::OtherBucket { part } => {
                 let key = parts.get(part).map(|part| part.key).unwrap_or_default();
