@@ -482,15 +482,40 @@ fn why_not<R: Rules>(
 /// By the plan of that word; if that one has been replaced meanwhile, by a later one.
 #[inline(never)]
 pub(crate) fn denied<R: Rules>(terms: &Terms<R>, word: u64, cost: Tokens, now_ns: u64) -> Denied {
+    let plan = terms.plan_for(word).unwrap_or_else(|| terms.plan());
+    denied_by(terms, &plan, &terms.layout.read(&plan, word, now_ns), cost)
+}
+
+/// The same, and what one call could take, and how long until nothing is missing.
+#[cfg(feature = "tower")]
+#[inline(never)]
+pub(crate) fn denied_and_left<R: Rules>(
+    terms: &Terms<R>,
+    word: u64,
+    cost: Tokens,
+    now_ns: u64,
+) -> (Denied, Tokens, Wait) {
+    let rules = &terms.layout;
+    let plan = terms.plan_for(word).unwrap_or_else(|| terms.plan());
+    let reading = rules.read(&plan, word, now_ns);
+    let available = terms.tokens(rules.available(&plan, &reading));
+    (denied_by(terms, &plan, &reading, cost), available, rules.wait_full(&plan, &reading))
+}
+
+#[inline]
+fn denied_by<R: Rules>(
+    terms: &Terms<R>,
+    plan: &R::Plan,
+    reading: &R::Reading,
+    cost: Tokens,
+) -> Denied {
     let rules = &terms.layout;
     let wanted = terms.wanted(cost);
-    let plan = terms.plan_for(word).unwrap_or_else(|| terms.plan());
-    if !terms.may_ever_hold(&plan, wanted) {
-        let capacity = terms.tokens(rules.capacity_units(&plan));
+    if !terms.may_ever_hold(plan, wanted) {
+        let capacity = terms.tokens(rules.capacity_units(plan));
         return Denied::Never(Never { cost, capacity });
     }
-    let wait = rules.wait(&plan, &rules.read(&plan, word, now_ns), wanted);
-    Denied::NotYet(NotYet { wait })
+    Denied::NotYet(NotYet { wait: rules.wait(plan, reading, wanted) })
 }
 
 /// What a call left, still as a word: the rest is worked out when it is asked for.

@@ -4,8 +4,9 @@
 #![allow(unreachable_pub)]
 
 use crate::algorithm::{Ahead, Rules, Unused, Wait};
-use crate::bucket::{Bucket, Gone, Share};
+use crate::bucket::{Bucket, Gone, Share, Taken};
 use crate::error::{Denied, Never, NotYet};
+use crate::terms::Terms;
 
 /// What a bucket was taken from, and when it is good: all it takes to give it back.
 ///
@@ -88,6 +89,26 @@ impl Held {
         Self { units, now_ns, good_ns: now_ns, ..Self::default() }
     }
 
+    /// What was taken of a word, leaving `left`, and is good at once; when the quota had been changed so often before.
+    pub(crate) fn of<R: Rules>(
+        terms: &Terms<R>,
+        left: u64,
+        wanted: u64,
+        now_ns: u64,
+        changes: u32,
+    ) -> Self {
+        let late = crate::planted::note_changes_late();
+        Self {
+            left,
+            units: wanted.wrapping_sub(terms.layout.zero()),
+            now_ns,
+            good_ns: now_ns,
+            changes: if late { lower_half(terms.changes()) } else { changes },
+            #[cfg(feature = "keyed")]
+            place: Place::Own,
+        }
+    }
+
     /// Whether it was good when it was taken.
     pub(crate) fn is_good_at_once(&self) -> bool {
         self.good_ns <= self.now_ns
@@ -118,6 +139,12 @@ impl<R: Rules, S: Share> Bucket<'_, R, S> {
         let rules = &self.terms.layout;
         // Read before the word: a change of quota between the two is then seen as one that came after.
         let changes = lower_half(self.terms.changes());
+        if self.holds_as_stored(seen, wanted)
+            && !crate::planted::reserve_without_taking()
+            && let Taken::Granted(left) = self.take(seen, wanted, now_ns)?
+        {
+            return Ok(Ok(Held::of(self.terms, left, wanted, now_ns, changes)));
+        }
         let taken = self.change(seen, now_ns, |_, plan, reading| {
             let good = match self.good(plan, reading, wanted, most_wait_ns, now_ns) {
                 Ok(good) => good,
@@ -132,19 +159,18 @@ impl<R: Rules, S: Share> Bucket<'_, R, S> {
             let stored = (!crate::planted::reserve_without_taking()).then_some(left);
             (stored, Ok((left, good)))
         })?;
-        Ok(taken.map(|(left, good)| Held {
-            left,
-            units: wanted.wrapping_sub(rules.zero()),
-            now_ns,
-            good_ns: now_ns.saturating_add(good.map_or(0, |good| good.nanos())),
-            changes: if crate::planted::note_changes_late() {
-                lower_half(self.terms.changes())
-            } else {
-                changes
-            },
-            #[cfg(feature = "keyed")]
-            place: Place::Own,
+        Ok(taken.map(|(left, good)| {
+            let held = Held::of(self.terms, left, wanted, now_ns, changes);
+            Held { good_ns: now_ns.saturating_add(good.map_or(0, |good| good.nanos())), ..held }
         }))
+    }
+
+    /// Whether it goes at once, and is there without what has arrived since the word was stored: most often, and then
+    /// it is taken as [`take`](Self::take) does, without a look at the plan.
+    #[inline]
+    fn holds_as_stored(&self, seen: u64, wanted: u64) -> bool {
+        let rules = &self.terms.layout;
+        !rules.paces() && rules.may_hold_as_stored(seen, wanted)
     }
 
     /// When `wanted` would be good that is taken now, `None` if at once; or why it is not to be taken.
@@ -201,8 +227,14 @@ impl<R: Rules, S: Share> Bucket<'_, R, S> {
         most_wait_ns: u64,
         now_ns: u64,
     ) -> Result<Option<Refused>, Gone> {
+        let rules = &self.terms.layout;
+        let seen = self.load();
+        if self.holds_as_stored(seen, wanted) && rules.surely_holds(seen, wanted, self.share.brim(self.terms))
+        {
+            return Ok(None);
+        }
         self.peek(|word, plan| {
-            let reading = self.terms.layout.read(plan, word, now_ns);
+            let reading = rules.read(plan, word, now_ns);
             self.good(plan, &reading, wanted, most_wait_ns, now_ns).err()
         })
     }
@@ -238,6 +270,6 @@ impl<R: Rules, S: Share> Bucket<'_, R, S> {
 }
 
 /// A hundred thousand may hold one, so it is kept in half a word.
-fn lower_half(changes: u64) -> u32 {
+pub(crate) fn lower_half(changes: u64) -> u32 {
     u32::try_from(changes & u64::from(u32::MAX)).unwrap_or(u32::MAX)
 }

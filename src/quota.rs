@@ -243,11 +243,9 @@ impl Quota {
     }
 
     pub(crate) fn from_words([tokens, capacity, billionths, secs, nanos]: [u64; 5]) -> Self {
-        let amount =
-            |whole, billionths| Tokens::new(whole).saturating_add(Tokens::decimal(billionths, 9));
         Self {
-            tokens: amount(tokens, billionths >> 32),
-            capacity: amount(capacity, billionths & u64::from(u32::MAX)),
+            tokens: Tokens::from_parts(tokens, billionths >> 32),
+            capacity: Tokens::from_parts(capacity, billionths & u64::from(u32::MAX)),
             period: Duration::from_secs(secs).saturating_add(Duration::from_nanos(nanos)),
         }
     }

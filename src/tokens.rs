@@ -86,6 +86,13 @@ impl Tokens {
         nanos + inexact as u32
     }
 
+    /// Puts together what [`whole`](Self::whole) and [`subsec_nanos`](Self::subsec_nanos) told. Of more billionths than
+    /// make a token, one less than that.
+    pub(crate) fn from_parts(whole: u64, nanos: u64) -> Self {
+        let most = NANOS_PER_TOKEN - 1;
+        Self { whole, nanos: u32::try_from(nanos).map_or(most, |nanos| nanos.min(most)) }
+    }
+
     /// Makes `nanos` billionths of a token, or the largest amount if that is more.
     pub(crate) const fn from_nanos_saturating(nanos: u128) -> Self {
         let whole = nanos / NANOS_PER_TOKEN as u128;

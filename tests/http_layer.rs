@@ -18,7 +18,8 @@ use flowgate::http::{
     Reason, RequestPermit, WithoutKey,
 };
 use flowgate::{
-    FixedWindow, KeyedLimiter, Limit, LimitSet, Limiter, ManualClock, Quota, TokenBucket, Tokens,
+    Fill, FixedWindow, KeyedLimiter, Limit, LimitSet, Limiter, ManualClock, Quota, TokenBucket,
+    Tokens,
 };
 use http::{Request, Response, StatusCode};
 use sfv::{BareItem, List, ListEntry, Parser};
@@ -582,6 +583,76 @@ async fn a_permit_settles_once_and_counts_whole_without_a_word() {
         .layer(handing_over(Arc::clone(&permit)));
     assert_eq!(ask(&refused, keyed_get("a")).await.status(), 429);
     assert!(permit.lock().unwrap().is_none());
+}
+
+/// What is made of a quota is kept for later responses, and must not be kept for longer than the quota.
+#[tokio::test]
+async fn fields_tell_of_the_quota_in_force_after_each_change() {
+    let clock = Clock::default();
+    let (direct, _) = bucket(Quota::per_minute(60));
+    let keyed =
+        KeyedLimiter::<String, _, _>::with_clock(Quota::per_minute(60), clock.clone()).unwrap();
+    let headers = Headers::draft_11().by_name().x_ratelimit().on_allowed();
+    let by_none = RateLimitLayer::new(direct.clone()).headers(headers).layer(service_fn(serve));
+    let layer = RateLimitLayer::new(keyed.clone()).key(by_api_key()).headers(headers);
+    let (by_key, on_set) = (layer.clone().layer(service_fn(serve)), layer.permits());
+    let on_set = on_set.layer(service_fn(serve));
+    for limit in [60, 30, 120, 60] {
+        direct.set_quota(Quota::per_minute(limit), Fill::Keep).unwrap();
+        keyed.set_quota(Quota::per_minute(limit)).unwrap();
+        for response in [
+            ask(&by_none, get("/")).await,
+            ask(&by_none, get("/")).await,
+            ask(&by_key, keyed_get("a")).await,
+            ask(&by_key, keyed_get("a")).await,
+            ask(&on_set, keyed_get("a")).await,
+        ] {
+            let fields = response.headers();
+            assert_eq!(fields["ratelimit-policy"], format!(r#""default";q={limit};w=60"#).as_str());
+            assert_eq!(fields["x-ratelimit-limit"], limit.to_string().as_str());
+            assert_eq!(fields["x-ratelimit-limit-default"], limit.to_string().as_str());
+        }
+    }
+    // The same layer with other fields tells these.
+    let seven = RateLimitLayer::new(direct).headers(Headers::draft_7().on_allowed());
+    let first = ask(&seven.layer(service_fn(serve)), get("/")).await;
+    assert_eq!(first.headers()["ratelimit-policy"], "60;w=60");
+    let eleven = seven.headers(Headers::draft_11().on_allowed()).layer(service_fn(serve));
+    let second = ask(&eleven, get("/")).await;
+    assert_eq!(second.headers()["ratelimit-policy"], r#""default";q=60;w=60"#);
+}
+
+/// The field of two limits whose names differ only in what no field's name can have is the first one's.
+#[tokio::test]
+async fn a_field_by_name_comes_once() {
+    let limit = |per_hour| boxed::<()>(bucket(Quota::per_hour(per_hour)).0);
+    let set = LimitSet::of([("a b", limit(2)), ("a-b", limit(1)), ("c", limit(9))]);
+    let layer = RateLimitLayer::of(set).unwrap();
+    let service = layer.headers(Headers::none().by_name().on_allowed()).layer(service_fn(serve));
+    for status in [200, 429] {
+        let response = ask(&service, get("/")).await;
+        assert_eq!(response.status(), status);
+        let all = |name| response.headers().get_all(name).iter().collect::<Vec<_>>();
+        assert_eq!(all("x-ratelimit-limit-a-b"), ["2"]);
+        assert_eq!(all("x-ratelimit-limit-c"), ["9"]);
+    }
+}
+
+/// What one's own answer has set stays, and is there once.
+#[tokio::test]
+async fn fields_that_an_answer_has_set_stay() {
+    let (limiter, _) = bucket(Quota::per_hour(1));
+    let layer = RateLimitLayer::new(limiter).answer(Answer::with(|refusal| {
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = refusal.status();
+        response.headers_mut().insert("retry-after", "7".parse().unwrap());
+        response
+    }));
+    let service = layer.layer(service_fn(serve));
+    ask(&service, get("/")).await;
+    let refused = ask(&service, get("/")).await;
+    assert_eq!(refused.headers().get_all("retry-after").iter().collect::<Vec<_>>(), ["7"]);
+    assert_eq!(refused.headers()["ratelimit"], r#""default";r=0;t=3600"#);
 }
 
 #[tokio::test]

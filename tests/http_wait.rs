@@ -58,6 +58,32 @@ async fn requests_wait_for_their_turn_in_the_order_they_came() {
     assert_eq!(seen.count(Event::Waiting), seen.count(Event::Waited));
 }
 
+/// By then the request is not to be looked at any more, but for what was noted of it.
+#[tokio::test(start_paused = true)]
+async fn a_grpc_call_that_waited_in_vain_is_refused_as_one() {
+    // Of a window nothing can be reserved: who waits for its turn may find it empty again.
+    let window = Limiter::with_clock(FixedWindow::new(1, 10 * SECOND), TokioClock::new()).unwrap();
+    let service = RateLimitLayer::new(Arc::new(window)).wait(15 * SECOND, 9, TokioTimer);
+    let service = service.layer(service_fn(serve));
+    assert_eq!(ask(&service, get("/")).await.status(), 200);
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..3 {
+        let service = service.clone();
+        let call = Request::post("/a.B/C").header("content-type", "application/grpc");
+        calls.spawn(async move { ask(&service, call.body(()).unwrap()).await });
+    }
+    let replies = calls.join_all().await;
+    let refused: Vec<_> =
+        replies.iter().filter(|reply| reply.headers().contains_key("grpc-status")).collect();
+    assert_eq!(refused.len(), 2);
+    for reply in refused {
+        assert_eq!(
+            (reply.status().as_u16(), &reply.headers()["grpc-status"]),
+            (200, &"8".parse().unwrap())
+        );
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn no_more_wait_than_there_is_room_for_and_none_in_no_room() {
     for (room, waited) in [(3, 3), (0, 0)] {

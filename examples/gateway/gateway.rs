@@ -69,13 +69,14 @@ impl Gateway {
 
     pub(crate) fn router(self, front: Front) -> Router {
         let gateway = Arc::new(self);
+        let door = middleware::from_fn_with_state(Arc::clone(&gateway), door);
+        // Both in one call: for each call axum puts a box around the service and around each of its responses. The first
+        // one is the first to see a request.
         let chat = match front {
-            Front::Limits => post(chat).layer(gateway.limits.layer().clone()),
-            Front::EmptyLayer => post(chat).layer(Identity::new()),
-            Front::Nothing => post(chat),
+            Front::Limits => post(chat).layer((door, gateway.limits.layer().clone())),
+            Front::EmptyLayer => post(chat).layer(Identity::new()).layer(door),
+            Front::Nothing => post(chat).layer(door),
         };
-        // The last layer is the first to see a request.
-        let chat = chat.layer(middleware::from_fn_with_state(Arc::clone(&gateway), door));
         Router::new()
             .route("/v1/chat/completions", chat)
             .route("/", get(async || Html(page::HTML)))

@@ -165,6 +165,12 @@ pub trait Rules: Copy + Debug + Send + Sync + 'static {
         true
     }
 
+    /// Whether a word surely holds `wanted` whatever the time is, which takes no more than a plan's brim to know.
+    #[inline]
+    fn surely_holds(&self, _word: u64, _wanted: u64, _brim: u64) -> bool {
+        false
+    }
+
     /// Whether a word surely does not hold `wanted` at `now_ns`, nor a moment later.
     #[inline]
     fn lacks(&self, _word: u64, _now_ns: u64, _wanted: u64, _pace: u64) -> bool {

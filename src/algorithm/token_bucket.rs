@@ -548,6 +548,15 @@ impl Rules for Layout {
         word & self.level_mask >= wanted
     }
 
+    /// A level grows with time up to the capacity, and the brim is below that.
+    #[inline]
+    fn surely_holds(&self, word: u64, wanted: u64, brim: u64) -> bool {
+        (word ^ brim) & self.mark_mask == 0
+            && word & self.level_mask >= wanted
+            && wanted <= brim & self.level_mask
+            && !Self::is_gone(self, word)
+    }
+
     #[inline]
     fn lacks(&self, word: u64, now_ns: u64, wanted: u64, pace: u64) -> bool {
         Self::lacks(self, word, now_ns, wanted, pace)
@@ -594,6 +603,36 @@ mod tests {
             let much_later = layout.read(&plan, word, at_ns + much_later_ns);
             // Below a thousand of 2^-32 units a nanosecond the rate itself is rounded by more than that.
             prop_assert!(lacks || much_later.level + 3 >= wanted || plan.pace() < 1_000);
+        }
+
+        /// Also what another tier stored, which may hold more; and at a time before that.
+        #[test]
+        fn what_is_surely_held_is_held_at_any_time(
+            tokens in 1_u64..1_000_000, period_ns in 1_000_u64..1 << 40, burst in 1_u64..1_000_000,
+            now_ns in 1_u64 << 50..1 << 60, ago_ns in -(1_i64 << 40)..1 << 40, level in 0_u64..=2_000,
+            cost in 0_u64..2_000,
+        ) {
+            let quota = Quota::new(tokens, Duration::from_nanos(period_ns)).burst(burst);
+            let larger = quota.burst(burst * 2);
+            let room = Room {
+                quota: larger, largest: None, debt: None, places: None, mark_bits: MARK_OF_TWO,
+            };
+            let Ok(layout) = Layout::choose(&room) else { return Ok(()) };
+            let (Ok(plan), Ok(other)) = (Plan::new(&layout, &quota), Plan::new(&layout, &larger))
+            else {
+                return Ok(());
+            };
+            let of_capacity = |thousandths| layout.zero + plan.capacity_units * thousandths / 1_000;
+            let word = layout.word_at(&other, now_ns.wrapping_add_signed(-ago_ns), of_capacity(level));
+            let wanted = of_capacity(cost).max(layout.zero + 1);
+            let holds = Rules::surely_holds(&layout, word, wanted, plan.brim(&layout));
+            let reading = layout.read(&plan, word, now_ns);
+            prop_assert!(!holds || Rules::holds(&layout, &plan, &reading, wanted));
+            // Not shy: but for a tick's credit, which a word may have been stored less by, and near the capacity.
+            let margin = plan.tick_units(&layout) * 2 + other.tick_units(&layout);
+            let is_clear = level >= cost && of_capacity(level) - margin.min(of_capacity(level)) >= wanted
+                && wanted + margin < of_capacity(1_000);
+            prop_assert!(holds || !is_clear);
         }
     }
 }

@@ -67,30 +67,42 @@ impl Answer {
         Self { kind: Kind::With(Arc::new(answer)) }
     }
 
-    pub(super) fn to(&self, refusal: &Refusal<'_>) -> Response<Bytes> {
-        match &self.kind {
-            Kind::Json => response(refusal, "application/json", json(refusal)),
-            Kind::Problem => response(refusal, "application/problem+json", problem(refusal)),
-            Kind::With(answer) => answer(refusal),
-        }
+    /// Whether it is none of the caller's, but for gRPC calls.
+    pub(super) fn is_own(&self) -> bool {
+        !matches!(self.kind, Kind::With(_))
+    }
+
+    /// Makes a response that is empty the answer. Takes an empty text to write into, and leaves an empty one.
+    pub(super) fn to(
+        &self,
+        refusal: &Refusal<'_>,
+        text: &mut Text,
+        response: &mut Response<Bytes>,
+    ) {
+        let (content_type, body) = match &self.kind {
+            Kind::Json => (&JSON, json(refusal, text)),
+            Kind::Problem => (&PROBLEM_JSON, problem(refusal)),
+            Kind::With(answer) => {
+                *response = answer(refusal);
+                return;
+            }
+        };
+        *response.body_mut() = body;
+        *response.status_mut() = refusal.status();
+        // Room for what comes: a map that grows is a map that is made anew.
+        response.headers_mut().reserve(6);
+        response.headers_mut().append(CONTENT_TYPE, content_type.clone());
     }
 }
 
-fn response(refusal: &Refusal<'_>, content_type: &'static str, body: Bytes) -> Response<Bytes> {
-    let mut response = Response::new(body);
-    *response.status_mut() = refusal.status();
-    // Room for what comes: a map that grows is a map that is made anew.
-    response.headers_mut().reserve(6);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
-}
+static JSON: HeaderValue = HeaderValue::from_static("application/json");
+static PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-fn json(refusal: &Refusal<'_>) -> Bytes {
+fn json(refusal: &Refusal<'_>, text: &mut Text) -> Bytes {
     match (refusal.reason(), refusal.retry_after_secs()) {
         (Reason::Limited, Some(secs)) => {
-            let mut text = Text::with_room(60);
             text.add(r#"{"error":"rate_limited","retry_after":"#).number(secs).add("}");
-            Bytes::copy_from_slice(text.as_str().as_bytes())
+            text.take_body()
         }
         (Reason::Limited, None) => {
             Bytes::from_static(br#"{"error":"rate_limited","retry_after":null}"#)

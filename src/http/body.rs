@@ -3,6 +3,8 @@
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
+use std::boxed::Box;
+
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
@@ -23,17 +25,20 @@ pin_project! {
     #[derive(Debug)]
     enum Kind<B> {
         Served { #[pin] body: B },
-        Refused { body: Bytes },
+        // Boxed, so that it lies where a body of two pointers has its second one: then neither that body nor its response
+        // is any larger for it, or has to be moved.
+        Refused { body: Box<Bytes> },
     }
 }
 
 impl<B> Limited<B> {
+    #[inline]
     pub(super) fn served(body: B) -> Self {
         Self { kind: Kind::Served { body } }
     }
 
     pub(super) fn refused(body: Bytes) -> Self {
-        Self { kind: Kind::Refused { body } }
+        Self { kind: Kind::Refused { body: Box::new(body) } }
     }
 
     /// The inner service's body, if the request was let through.
@@ -56,7 +61,7 @@ impl<B: Body<Data = Bytes>> Body for Limited<B> {
         match self.project().kind.project() {
             KindProj::Served { body } => body.poll_frame(cx),
             KindProj::Refused { body } => {
-                let whole = core::mem::take(body);
+                let whole = core::mem::take(&mut **body);
                 Poll::Ready(whole.has_remaining().then(|| Ok(Frame::data(whole))))
             }
         }

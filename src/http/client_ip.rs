@@ -66,7 +66,7 @@ pub struct ClientIp {
     peer: Option<Arc<PeerOf>>,
 }
 
-type PeerOf = dyn Fn(&Extensions) -> Option<SocketAddr> + Send + Sync;
+type PeerOf = dyn Fn(&Extensions) -> Option<IpAddr> + Send + Sync;
 
 /// The connection's address, to be inserted into the extensions of its requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -138,26 +138,32 @@ impl ClientIp {
         T: Send + Sync + 'static,
         A: Into<Option<SocketAddr>>,
     {
-        self.peer = Some(Arc::new(move |extensions| address(extensions.get::<T>()?).into()));
+        self.peer = Some(Arc::new(move |extensions| {
+            let address = address(extensions.get::<T>()?).into()?;
+            Some(address.ip().to_canonical())
+        }));
         self
     }
 
+    #[inline]
     fn peer_of(&self, extensions: &Extensions) -> Option<IpAddr> {
-        let peer = match &self.peer {
+        match &self.peer {
             Some(peer) => peer(extensions),
-            None => extensions
-                .get::<PeerAddr>()
-                .map(|PeerAddr(address)| *address)
-                .or_else(|| extensions.get::<SocketAddr>().copied()),
-        };
-        Some(peer?.ip().to_canonical())
+            None => usual_peer(extensions),
+        }
     }
 
     /// Passes over trusted proxies, from the connection on towards the client.
+    #[inline]
     fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         if !self.trusts(peer) {
             return peer;
         }
+        self.behind(peer, headers)
+    }
+
+    #[inline(never)]
+    fn behind(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         match self.forwarding {
             Forwarding::XForwardedFor => self.walk(peer, x_forwarded_for(headers)),
             Forwarding::Forwarded => self.walk(peer, forwarded(headers)),
@@ -176,10 +182,12 @@ impl ClientIp {
         last
     }
 
+    #[inline]
     fn trusts(&self, address: IpAddr) -> bool {
         self.trusted.iter().any(|network| network.contains(&address))
     }
 
+    #[inline]
     fn masked(&self, address: IpAddr) -> IpAddr {
         match address {
             IpAddr::V4(_) => address,
@@ -191,6 +199,12 @@ impl ClientIp {
             }
         }
     }
+}
+
+/// The connection's address, where it is if nobody says otherwise.
+fn usual_peer(extensions: &Extensions) -> Option<IpAddr> {
+    let own = extensions.get::<PeerAddr>().map(|PeerAddr(address)| address);
+    Some(own.or_else(|| extensions.get::<SocketAddr>())?.ip().to_canonical())
 }
 
 /// A network of IPv4-mapped addresses is one of IPv4 addresses, as which they are looked up.
@@ -211,6 +225,7 @@ impl Key for ClientIp {
     type Of = IpAddr;
     type Found<'r> = IpAddr;
 
+    #[inline]
     fn key<'r>(&self, head: &RequestHead<'r>) -> Option<IpAddr> {
         let peer = self.peer_of(head.extensions())?;
         Some(self.masked(self.client(peer, head.headers())))

@@ -2,17 +2,17 @@
 
 use core::fmt;
 use core::future::Future;
+use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use std::boxed::Box;
 
-use bytes::Bytes;
 use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::body::Limited;
-use super::gate::Pending;
+use super::gate::{Answered, Pending};
 use super::headers::Fields;
 
 pin_project! {
@@ -30,7 +30,7 @@ pin_project! {
     #[project = StateProj]
     enum State<S, B, F> {
         Serving { #[pin] future: F, fields: Fields },
-        Refused { response: Option<Response<Bytes>> },
+        Refused { response: Option<Answered> },
         Waiting { waiting: Option<Box<Waiting<S, B>>> },
     }
 }
@@ -48,7 +48,7 @@ impl<S: Service<Request<B>>, B> RateLimitFuture<S, B> {
         Self { state: State::Serving { future, fields } }
     }
 
-    pub(super) fn refused(response: Response<Bytes>) -> Self {
+    pub(super) fn refused(response: Answered) -> Self {
         Self { state: State::Refused { response: Some(response) } }
     }
 
@@ -97,15 +97,19 @@ where
             StateProj::Serving { future, fields } => match future.poll(cx) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                Poll::Ready(Ok(mut response)) => {
-                    fields.add_to(response.headers_mut());
+                // A response that nobody refers to goes on without being moved.
+                Poll::Ready(Ok(response)) if fields.are_none() => {
+                    Poll::Ready(Ok(response.map(Limited::served)))
+                }
+                Poll::Ready(Ok(response)) => {
+                    let response = mem::take(fields).added_to(response);
                     Poll::Ready(Ok(response.map(Limited::served)))
                 }
             },
             // One that was answered may do anything but harm when it is polled again.
-            StateProj::Refused { response } => response
-                .take()
-                .map_or(Poll::Pending, |response| Poll::Ready(Ok(response.map(Limited::refused)))),
+            StateProj::Refused { response } => response.take().map_or(Poll::Pending, |response| {
+                Poll::Ready(Ok((*response).map(Limited::refused)))
+            }),
             StateProj::Waiting { .. } => Poll::Pending,
         }
     }

@@ -10,17 +10,19 @@ use std::vec::Vec;
 
 use bytes::Bytes;
 use http::Response;
+use http::header::{HeaderName, RETRY_AFTER};
 
 use super::answer::Answer;
 use super::grpc;
 use super::head::RequestHead;
-use super::headers::{Fields, Headers, Told};
+use super::headers::{Fields, Headers, Told, add_to};
 use super::key::{Key, WithoutKey};
 use super::observe::{Event, Observers};
 use super::permit::RequestPermit;
 use super::policy::Policy;
 use super::refusal::Refusal;
 use super::room::{Place, Room};
+use super::text::Text;
 use crate::tokens::Tokens;
 use crate::wait::{Costs, OfKeys, Rejected, Reservation, Standing};
 
@@ -72,12 +74,15 @@ impl<Q: ?Sized + ToOwned, const N: usize> Clone for Wait<Q, N> {
 /// What becomes of a request.
 pub(super) enum Decision {
     Pass(Passed),
-    Refuse(Response<Bytes>),
+    Refuse(Answered),
     Wait(Pending),
 }
 
+/// The answer to a refused request. Boxed: most are not refused, and what is large is moved at each step of all.
+pub(super) type Answered = Box<Response<Bytes>>;
+
 /// A decision that takes time.
-pub(super) type Pending = Pin<Box<dyn Future<Output = Result<Passed, Response<Bytes>>> + Send>>;
+pub(super) type Pending = Pin<Box<dyn Future<Output = Result<Passed, Answered>> + Send>>;
 
 /// What goes with a request that is let through.
 #[derive(Default)]
@@ -110,19 +115,31 @@ where
         if self.has_permits {
             return match policy.set.reserve(key, costs) {
                 Ok(reservation) => Decision::Pass(self.passed_with(policy, key, reservation)),
-                Err(rejected) => self.refuse(head, policy, key, costs, &rejected),
+                Err(rejected) => {
+                    let standings = self.standings(policy, key);
+                    self.refuse(head, policy, key, costs, &rejected, standings.as_ref())
+                }
             };
         }
-        match policy.set.try_consume(key, costs) {
+        let answer = if self.headers.are_none() {
+            policy.set.try_consume(key, costs).map_err(|rejected| (rejected, None))
+        } else {
+            let answer = policy.set.try_consume_or_look(key, costs);
+            answer.map_err(|(rejected, standings)| (rejected, Some(standings)))
+        };
+        match answer {
             Ok(granted) => {
                 self.tell(Event::Allowed, policy);
                 let mut passed = Passed::default();
                 if self.headers.are_on_allowed() {
-                    passed.fields = self.fields(policy, &granted.standing(), None);
+                    let told = Self::told(policy, &granted.standing(), None);
+                    passed.fields = Fields::new(self.headers, &told, &policy.first);
                 }
                 Decision::Pass(passed)
             }
-            Err(rejected) => self.refuse(head, policy, key, costs, &rejected),
+            Err((rejected, standings)) => {
+                self.refuse(head, policy, key, costs, &rejected, standings.as_ref())
+            }
         }
     }
 
@@ -148,7 +165,8 @@ where
         self.tell(Event::Allowed, policy);
         let mut passed = Passed::default();
         if self.headers.are_on_allowed() {
-            passed.fields = self.fields(policy, &policy.set.standing(key), None);
+            let told = Self::told(policy, &policy.set.standing(key), None);
+            passed.fields = Fields::new(self.headers, &told, &policy.first);
         }
         if self.has_permits {
             passed.permit = Some(RequestPermit::new(reservation));
@@ -164,10 +182,11 @@ where
         if self.is_shadow {
             return Decision::Pass(Passed::default());
         }
-        Decision::Refuse(self.answer(head, &Refusal::without_key(), Fields::default()))
+        Decision::Refuse(self.answer(head, &Refusal::without_key(), &mut Text::new()))
     }
 
     /// What limits refused: to be let through all the same, to be held, or to be answered.
+    #[allow(clippy::too_many_arguments)]
     #[inline(never)]
     fn refuse(
         self: &Arc<Self>,
@@ -176,6 +195,7 @@ where
         key: &Q,
         costs: Costs<N>,
         rejected: &Rejected<N>,
+        standings: Option<&[Standing; N]>,
     ) -> Decision {
         if self.is_shadow {
             self.tell_rejected(Event::ShadowDenied, rejected);
@@ -187,28 +207,39 @@ where
         {
             return Decision::Wait(self.hold(wait, place, head, policy, key, costs, rejected));
         }
-        Decision::Refuse(self.refusal(head, policy, key, rejected))
+        Decision::Refuse(self.refusal(head, policy, rejected, standings))
     }
 
     fn refusal(
         &self,
         head: &RequestHead<'_>,
         policy: &Policy<Q, N>,
-        key: &Q,
         rejected: &Rejected<N>,
-    ) -> Response<Bytes> {
+        standings: Option<&[Standing; N]>,
+    ) -> Answered {
         let (names, count) = self.tell_rejected(Event::Denied, rejected);
         let names = names.get(..count).unwrap_or_default();
         let refusal = Refusal::limited(rejected.retry_after(), names);
-        let mut fields = if self.headers.are_none() {
-            Fields::default()
-        } else {
-            self.fields(policy, &policy.set.standing(key), Some(rejected))
+        let mut text = Text::new();
+        let mut response = self.answer(head, &refusal, &mut text);
+        let headers = response.headers_mut();
+        // Of our own answers it is known that there is nothing to be minded in the map.
+        let is_own = headers.len() == 1 && self.answer.is_own();
+        let mut add = |name: &HeaderName, value| {
+            if is_own {
+                headers.append(name, value);
+            } else {
+                add_to(headers, name.clone(), value);
+            }
         };
-        if let Some(secs) = refusal.retry_after_secs() {
-            fields.retry_after(secs);
+        if let Some(standings) = standings {
+            let told = Self::told(policy, standings, Some(rejected));
+            self.headers.tell(&told, &policy.first, &mut text, &mut add);
         }
-        self.answer(head, &refusal, fields)
+        if let Some(secs) = refusal.retry_after_secs() {
+            text.number(secs).take(&RETRY_AFTER, &mut add);
+        }
+        response
     }
 
     /// The names of those that said no, and how many they are.
@@ -222,30 +253,32 @@ where
         (names, count)
     }
 
-    fn fields(
-        &self,
-        policy: &Policy<Q, N>,
+    /// How each limit stands, if clients are told.
+    fn standings(&self, policy: &Policy<Q, N>, key: &Q) -> Option<[Standing; N]> {
+        (!self.headers.are_none()).then(|| policy.set.standing(key))
+    }
+
+    /// What a client is told of each limit.
+    fn told<'p>(
+        policy: &'p Policy<Q, N>,
         standings: &[Standing; N],
         rejected: Option<&Rejected<N>>,
-    ) -> Fields {
-        let told = core::array::from_fn::<_, N, _>(|at| Told {
+    ) -> [Told<'p>; N] {
+        core::array::from_fn(|at| Told {
             name: &policy.names[at],
             standing: standings[at],
             said_no: rejected.and_then(|rejected| rejected.wait_of(policy.names[at].plain)),
-        });
-        self.headers.fields(&told)
+        })
     }
 
-    fn answer(
-        &self,
-        head: &RequestHead<'_>,
-        refusal: &Refusal<'_>,
-        mut fields: Fields,
-    ) -> Response<Bytes> {
-        let mut response =
-            if head.is_grpc() { grpc::answer(head, refusal) } else { self.answer.to(refusal) };
-        fields.add_to(response.headers_mut());
-        response
+    fn answer(&self, head: &RequestHead<'_>, refusal: &Refusal<'_>, text: &mut Text) -> Answered {
+        let mut answered = Box::new(Response::new(Bytes::new()));
+        if head.is_grpc() {
+            grpc::answer(head, refusal, &mut answered);
+        } else {
+            self.answer.to(refusal, text, &mut answered);
+        }
+        answered
     }
 
     /// Waits in a box of its own: all that it needs is known now, since the request may not be looked at any more.
@@ -268,6 +301,7 @@ where
         // For the answer, if it comes to that.
         let (policy, key) = (policy.clone(), key.to_owned());
         let mut like = http::Request::new(());
+        like.method_mut().clone_from(head.method());
         if let Some(content_type) = head.headers().get(http::header::CONTENT_TYPE) {
             like.headers_mut().insert(http::header::CONTENT_TYPE, content_type.clone());
         }
@@ -278,7 +312,9 @@ where
             match acquired {
                 Ok(reservation) => Ok(gate.passed_with(&policy, key, reservation)),
                 Err(rejected) => {
-                    Err(gate.refusal(&RequestHead::of(&like), &policy, key, &rejected))
+                    let standings = gate.standings(&policy, key);
+                    let head = RequestHead::of(&like);
+                    Err(gate.refusal(&head, &policy, &rejected, standings.as_ref()))
                 }
             }
         })

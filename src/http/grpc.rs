@@ -24,7 +24,12 @@ const DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 /// ([gRFC A6](https://github.com/grpc/proposal/blob/master/A6-client-retries.md)).
 const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 
-pub(super) fn answer(head: &RequestHead<'_>, refusal: &Refusal<'_>) -> Response<Bytes> {
+/// Makes a response that is empty the answer.
+pub(super) fn answer(
+    head: &RequestHead<'_>,
+    refusal: &Refusal<'_>,
+    response: &mut Response<Bytes>,
+) {
     let (status, message) = match (refusal.reason(), refusal.retry_after()) {
         (Reason::Limited, Some(_)) => (RESOURCE_EXHAUSTED, "rate limited"),
         (Reason::Limited, None) => {
@@ -32,7 +37,6 @@ pub(super) fn answer(head: &RequestHead<'_>, refusal: &Refusal<'_>) -> Response<
         }
         (Reason::WithoutKey, _) => (INVALID_ARGUMENT, "the call has no key to be limited by"),
     };
-    let mut response = Response::new(Bytes::new());
     let headers = response.headers_mut();
     headers.reserve(8);
     // As it was asked: gRPC-Web is answered so, too.
@@ -42,7 +46,7 @@ pub(super) fn answer(head: &RequestHead<'_>, refusal: &Refusal<'_>) -> Response<
     headers.insert(STATUS, HeaderValue::from(u16::from(status)));
     headers.insert(MESSAGE, HeaderValue::from_static(message));
     if refusal.reason() != Reason::Limited {
-        return response;
+        return;
     }
     match refusal.retry_after() {
         Some(wait) => {
@@ -57,7 +61,6 @@ pub(super) fn answer(head: &RequestHead<'_>, refusal: &Refusal<'_>) -> Response<
             headers.insert(PUSHBACK, HeaderValue::from_static("-1"));
         }
     }
-    response
 }
 
 /// `google.rpc.Status { code: 1, message: 2, details: 3 }`, of which the detail is an
@@ -134,7 +137,9 @@ mod tests {
     fn read_back(wait: Option<Duration>) -> Status {
         let request = http::Request::post("/").header(CONTENT_TYPE, "application/grpc+proto");
         let request = request.body(()).unwrap();
-        let response = answer(&RequestHead::of(&request), &Refusal::limited(wait, &["calls"]));
+        let mut response = Response::new(Bytes::new());
+        let refusal = Refusal::limited(wait, &["calls"]);
+        answer(&RequestHead::of(&request), &refusal, &mut response);
         assert_eq!(response.headers()[CONTENT_TYPE], "application/grpc+proto");
         Status::from_header_map(response.headers()).unwrap()
     }

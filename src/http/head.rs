@@ -78,9 +78,13 @@ impl<'r> RequestHead<'r> {
         self.header(CONTENT_LENGTH)?.parse().ok()
     }
 
-    /// Tells whether it is a gRPC call.
+    /// Tells whether it is a gRPC call: a `POST` of such a type.
     #[must_use]
     pub fn is_grpc(&self) -> bool {
+        // They all are; most other requests are not, and need not be searched.
+        if self.method != Method::POST {
+            return false;
+        }
         let kind = self.headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes());
         kind.is_some_and(|kind| {
             // `application/grpc`, with a suffix such as `+proto` or `-web+proto`, or with parameters.

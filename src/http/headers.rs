@@ -4,8 +4,10 @@ use core::cmp::Reverse;
 use core::time::Duration;
 use std::vec::Vec;
 
-use http::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use http::Response;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 
+use super::lasting::First;
 use super::policy::Name;
 use super::refusal::secs_ceil;
 use super::text::Text;
@@ -113,78 +115,106 @@ impl Headers {
         self.draft == Draft::None && !self.x_ratelimit && !self.by_name
     }
 
-    /// The fields for some limits.
-    pub(super) fn fields(self, limits: &[Told<'_>]) -> Fields {
-        let mut fields = Fields::default();
-        if self.are_none() {
-            return fields;
-        }
-        let mut text = Text::with_room(limits.len().saturating_mul(40));
-        match self.draft {
-            Draft::None => {}
-            Draft::Seven => draft_7(limits, &mut text, &mut fields),
-            Draft::Eleven => draft_11(limits, &mut text, &mut fields),
-        }
-        if self.x_ratelimit
-            && let Some(limit) = tightest(limits)
-        {
-            fields.number(X_LIMIT, limit.quota());
-            fields.number(X_REMAINING, limit.left());
-            fields.number(X_RESET, limit.reset_secs());
-        }
-        if self.by_name {
-            for limit in limits {
+    /// Tells the fields for some limits, one after the other. `text` is empty, and left so.
+    pub(super) fn tell(
+        self,
+        limits: &[Told<'_>],
+        first: &First,
+        text: &mut Text,
+        tell: &mut impl FnMut(&HeaderName, HeaderValue),
+    ) {
+        first.or_anew(self, limits, |lasting| {
+            if let Some(policy) = &lasting.policy {
+                tell(&RATELIMIT_POLICY, policy.clone());
+            }
+            self.tell_draft(limits, text, tell);
+            if self.x_ratelimit
+                && let Some(limit) = tightest(limits)
+            {
+                text.number(limit.capacity()).take(&X_LIMIT, tell);
+                text.number(limit.left()).take(&X_REMAINING, tell);
+                text.number(limit.reset_secs()).take(&X_RESET, tell);
+            }
+            for (limit, capacity) in limits.iter().zip(&lasting.capacities) {
                 let Some(names) = &limit.name.fields else { continue };
-                fields.number(names.limit.clone(), limit.quota());
-                fields.number(names.remaining.clone(), limit.left());
-                spell(limit.reset(), &mut text);
-                fields.text(&names.reset, &mut text);
+                if let Some(capacity) = capacity {
+                    tell(&names.limit, capacity.clone());
+                }
+                text.number(limit.left()).take(&names.remaining, tell);
+                spell(limit.reset(), text).take(&names.reset, tell);
+            }
+        });
+    }
+
+    /// How many fields those are for so many limits, at most.
+    fn count(self, limits: usize) -> usize {
+        let of_one = if self.x_ratelimit { 5_usize } else { 2 };
+        of_one.saturating_add(if self.by_name { limits.saturating_mul(3) } else { 0 })
+    }
+
+    /// `RateLimit-Policy`.
+    pub(super) fn policy(self, limits: &[Told<'_>], text: &mut Text) -> Option<HeaderValue> {
+        for (at, limit) in limits.iter().enumerate() {
+            text.add(if at > 0 { ", " } else { "" });
+            match self.draft {
+                Draft::None => return None,
+                Draft::Seven => text.number(limit.capacity()),
+                Draft::Eleven => text.add(&limit.name.quoted).add(";q=").number(limit.capacity()),
+            };
+            text.add(";w=").number(limit.window_secs());
+        }
+        text.take_value()
+    }
+
+    /// The capacity of each limit, if they are told by name.
+    pub(super) fn capacities(
+        self,
+        limits: &[Told<'_>],
+        text: &mut Text,
+    ) -> Vec<Option<HeaderValue>> {
+        let by_name = limits.iter().filter(|_| self.by_name);
+        by_name.map(|limit| text.number(limit.capacity()).take_value()).collect()
+    }
+
+    /// `RateLimit`.
+    fn tell_draft(
+        self,
+        limits: &[Told<'_>],
+        text: &mut Text,
+        tell: &mut impl FnMut(&HeaderName, HeaderValue),
+    ) {
+        match self.draft {
+            Draft::None => return,
+            Draft::Seven => {
+                let Some(limit) = tightest(limits) else { return };
+                text.add("limit=").number(limit.capacity());
+                text.add(", remaining=").number(limit.left());
+                text.add(", reset=").number(limit.reset_secs());
+            }
+            Draft::Eleven => {
+                let any_no = limits.iter().any(|limit| limit.said_no.is_some());
+                for (at, limit) in limits.iter().enumerate() {
+                    text.add(if at > 0 { ", " } else { "" }).add(&limit.name.quoted);
+                    text.add(";r=").number(limit.left());
+                    let has_time = match limit.said_no {
+                        None => !any_no,
+                        Some(wait) => wait.is_some(),
+                    };
+                    if has_time {
+                        text.add(";t=").number(limit.reset_secs());
+                    }
+                }
             }
         }
-        fields
+        text.take(&RATELIMIT, tell);
     }
-}
-
-fn draft_7(limits: &[Told<'_>], text: &mut Text, fields: &mut Fields) {
-    for (at, limit) in limits.iter().enumerate() {
-        text.add(if at > 0 { ", " } else { "" });
-        text.number(limit.quota()).add(";w=").number(limit.window_secs());
-    }
-    fields.text(&RATELIMIT_POLICY, text);
-    if let Some(limit) = tightest(limits) {
-        text.add("limit=").number(limit.quota());
-        text.add(", remaining=").number(limit.left());
-        text.add(", reset=").number(limit.reset_secs());
-        fields.text(&RATELIMIT, text);
-    }
-}
-
-fn draft_11(limits: &[Told<'_>], text: &mut Text, fields: &mut Fields) {
-    for (at, limit) in limits.iter().enumerate() {
-        text.add(if at > 0 { ", " } else { "" }).add(&limit.name.quoted);
-        text.add(";q=").number(limit.quota()).add(";w=").number(limit.window_secs());
-    }
-    fields.text(&RATELIMIT_POLICY, text);
-    let any_no = limits.iter().any(|limit| limit.said_no.is_some());
-    for (at, limit) in limits.iter().enumerate() {
-        text.add(if at > 0 { ", " } else { "" }).add(&limit.name.quoted);
-        text.add(";r=").number(limit.left());
-        let has_time = match limit.said_no {
-            None => !any_no,
-            Some(wait) => wait.is_some(),
-        };
-        if has_time {
-            text.add(";t=").number(limit.reset_secs());
-        }
-    }
-    fields.text(&RATELIMIT, text);
 }
 
 static RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 static RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-const X_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
-const X_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
-const X_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+static X_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+static X_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+static X_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 /// The largest integer of a structured field (RFC 9651, 3.3.1).
 const LARGEST: u64 = 999_999_999_999_999;
@@ -198,7 +228,12 @@ pub(super) struct Told<'a> {
 }
 
 impl Told<'_> {
-    fn quota(&self) -> u64 {
+    /// What it is made of that a change of quota may change.
+    pub(super) fn quota(&self) -> (Tokens, Duration) {
+        (self.standing.capacity(), self.standing.window())
+    }
+
+    fn capacity(&self) -> u64 {
         whole(self.standing.capacity())
     }
 
@@ -230,20 +265,18 @@ fn tightest<'a, 'b>(limits: &'a [Told<'b>]) -> Option<&'a Told<'b>> {
     limits.iter().min_by_key(|limit| {
         let said_no = limit.said_no.map(|wait| wait.unwrap_or(Duration::MAX));
         let left = u128::from(limit.left()) << 64;
-        (Reverse(said_no), left / u128::from(limit.quota().max(1)))
+        (Reverse(said_no), left / u128::from(limit.capacity().max(1)))
     })
 }
 
 /// A duration as Go writes it, and LLM APIs do: `6m0s`, `1h0m5s`, `59s`; below a second `120ms`. Rounded up.
-fn spell(duration: Duration, text: &mut Text) {
+fn spell(duration: Duration, text: &mut Text) -> &mut Text {
     if duration < Duration::from_secs(1) && !duration.is_zero() {
         let millis = u64::from(duration.subsec_nanos().div_ceil(1_000_000));
         if millis < 1_000 {
-            text.number(millis).add("ms");
-        } else {
-            text.add("1s");
+            return text.number(millis).add("ms");
         }
-        return;
+        return text.add("1s");
     }
     let secs = secs_ceil(duration);
     let (hours, minutes) = (secs / 3_600, secs / 60 % 60);
@@ -253,60 +286,57 @@ fn spell(duration: Duration, text: &mut Text) {
     if secs >= 60 {
         text.number(minutes).add("m");
     }
-    text.number(secs % 60).add("s");
+    text.number(secs % 60).add("s")
 }
 
-/// Fields to be added to a response.
+/// Fields for a response that is still to come.
 #[derive(Debug, Default)]
 pub(super) struct Fields {
     fields: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Fields {
-    /// Takes the text, and leaves an empty one.
-    fn text(&mut self, name: &HeaderName, text: &mut Text) {
-        // It is visible ASCII.
-        if let Ok(value) = HeaderValue::from_str(text.as_str()) {
-            self.fields.push((name.clone(), value));
-        }
-        text.clear();
+    pub(super) fn new(headers: Headers, limits: &[Told<'_>], first: &First) -> Self {
+        let mut fields = Vec::with_capacity(headers.count(limits.len()));
+        let mut text = Text::new();
+        headers.tell(limits, first, &mut text, &mut |name, value| {
+            fields.push((name.clone(), value));
+        });
+        Self { fields }
     }
 
-    fn number(&mut self, name: HeaderName, number: u64) {
-        self.fields.push((name, number.into()));
-    }
-
-    pub(super) fn retry_after(&mut self, secs: u64) {
-        self.number(RETRY_AFTER, secs);
-    }
-
-    /// Adds them to what is there: to lists as further elements, otherwise where the name is not taken. What is there
-    /// is from a layer further in, or from the service, who know better.
     #[inline]
-    pub(super) fn add_to(&mut self, headers: &mut HeaderMap) {
-        if !self.fields.is_empty() {
-            self.add_all_to(headers);
-        }
+    pub(super) fn are_none(&self) -> bool {
+        self.fields.is_empty()
     }
 
     #[inline(never)]
-    fn add_all_to(&mut self, headers: &mut HeaderMap) {
+    pub(super) fn added_to<B>(self, mut response: Response<B>) -> Response<B> {
+        let headers = response.headers_mut();
         headers.reserve(self.fields.len());
-        for (name, value) in self.fields.drain(..) {
-            let is_list = (name == RATELIMIT || name == RATELIMIT_POLICY)
-                && value.as_bytes().starts_with(b"\"");
-            if is_list {
-                headers.append(name, value);
-            } else {
-                headers.entry(name).or_insert(value);
-            }
+        for (name, value) in self.fields {
+            add_to(headers, name, value);
         }
+        response
+    }
+}
+
+/// Adds a field to what is there: to a list as further elements, otherwise where the name is not taken. What is there is
+/// from a layer further in, or from the service, who know better.
+pub(super) fn add_to(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
+    let is_list =
+        (name == RATELIMIT || name == RATELIMIT_POLICY) && value.as_bytes().starts_with(b"\"");
+    if is_list {
+        headers.append(name, value);
+    } else {
+        headers.entry(name).or_insert(value);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::string::String;
 
     /// No limiter holds as much, so far.
     #[test]
@@ -316,10 +346,10 @@ mod tests {
         assert_eq!(whole(Tokens::new(LARGEST - 1)), LARGEST - 1);
     }
 
-    fn spelled(duration: Duration) -> std::string::String {
-        let mut text = Text::default();
+    fn spelled(duration: Duration) -> String {
+        let mut text = Text::new();
         spell(duration, &mut text);
-        text.as_str().into()
+        String::from_utf8(text.take_body().to_vec()).unwrap()
     }
 
     #[test]

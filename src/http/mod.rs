@@ -21,6 +21,7 @@ mod head;
 mod header_key;
 mod headers;
 mod key;
+mod lasting;
 mod layer;
 #[cfg(feature = "metrics")]
 mod metrics;

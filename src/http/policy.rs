@@ -2,23 +2,26 @@
 
 use core::{array, fmt};
 use std::borrow::ToOwned;
+use std::collections::BTreeSet;
 use std::format;
 use std::string::String;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::header::HeaderName;
 
+use super::lasting::First;
 use crate::wait::LimitSet;
 
 /// A set of limits, and what is made of their names once.
 pub(super) struct Policy<Q: ?Sized, const N: usize> {
     pub(super) set: LimitSet<Q, N>,
     pub(super) names: Arc<[Name; N]>,
+    pub(super) first: First,
 }
 
 impl<Q: ?Sized, const N: usize> Clone for Policy<Q, N> {
     fn clone(&self) -> Self {
-        Self { set: self.set.clone(), names: Arc::clone(&self.names) }
+        Self { set: self.set.clone(), names: Arc::clone(&self.names), first: First::default() }
     }
 }
 
@@ -31,6 +34,7 @@ pub(super) struct Name {
     pub(super) fields: Option<NamedFields>,
 }
 
+#[derive(PartialEq)]
 pub(super) struct NamedFields {
     pub(super) limit: HeaderName,
     pub(super) remaining: HeaderName,
@@ -60,8 +64,17 @@ impl<Q: ?Sized, const N: usize> Policy<Q, N> {
 
     /// The names are known to be good.
     pub(super) fn with_names(set: LimitSet<Q, N>, plain: [&'static str; N]) -> Self {
-        let names = array::from_fn(|at| Name::new(plain[at]));
-        Self { set, names: Arc::new(names) }
+        let mut names = plain.map(Name::new);
+        // Two names may differ in what is a hyphen in a field's name: the first one has it.
+        for at in 1..N {
+            let (earlier, rest) = names.split_at_mut(at);
+            if let Some(name) = rest.first_mut()
+                && earlier.iter().any(|other| other.fields == name.fields)
+            {
+                name.fields = None;
+            }
+        }
+        Self { set, names: Arc::new(names), first: First::default() }
     }
 
     pub(super) fn plain_names(&self) -> [&'static str; N] {
@@ -81,13 +94,32 @@ impl NamedFields {
         // What cannot be in a field's name becomes a hyphen.
         let suffix = plain.to_owned().to_ascii_lowercase();
         let suffix = suffix.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-");
-        let field = |what: &str| HeaderName::try_from(format!("x-ratelimit-{what}-{suffix}")).ok();
+        let field = |what: &str| for_ever(format!("x-ratelimit-{what}-{suffix}"));
         Some(Self {
             limit: field("limit")?,
             remaining: field("remaining")?,
             reset: field("reset")?,
         })
     }
+}
+
+/// A field's name that is copied without counting its copies, which all threads would do in one place. It is kept for ever,
+/// once: what it is made of, a limit's name, is part of the program.
+fn for_ever(name: String) -> Option<HeaderName> {
+    static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+
+    // As it will be read, and not too long.
+    let name = HeaderName::try_from(name).ok()?;
+    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+    let kept = match names.get(name.as_str()) {
+        Some(kept) => kept,
+        None => {
+            let kept: &'static str = String::leak(name.as_str().to_owned());
+            names.insert(kept);
+            kept
+        }
+    };
+    Some(HeaderName::from_static(kept))
 }
 
 /// A name of a limit that header fields cannot have.

@@ -60,7 +60,8 @@ where
         self.inner.poll_ready(cx)
     }
 
-    #[inline]
+    // Inlined, the request would be moved once more.
+    #[inline(never)]
     fn call(&mut self, mut request: Request<B>) -> RateLimitFuture<S, B> {
         match self.gate.decide(&RequestHead::of(&request)) {
             Decision::Pass(passed) => {

@@ -8,10 +8,10 @@ use std::borrow::ToOwned;
 use super::away::Lent;
 use super::on::On;
 use super::room::WhenFull;
-use crate::algorithm::{Algorithm, Wait};
-use crate::bucket::Gone;
+use crate::algorithm::{Algorithm, Rules, Wait};
+use crate::bucket::{Gone, Taken};
 use crate::clock::Clock;
-use crate::held::{Held, Place, Refused};
+use crate::held::{Held, Place, Refused, lower_half};
 use crate::tokens::Tokens;
 
 impl<K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> On<'_, K, A, C, H> {
@@ -28,6 +28,15 @@ impl<K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> On<'_, K, A, 
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
     {
         let (buckets, terms) = (self.buckets(), self.terms);
+        let wanted = terms.wanted(cost);
+        let changes = lower_half(terms.changes());
+        // Most often it is there, in a bucket of the key's own, and is taken as by `try_consume`.
+        if !terms.layout.paces()
+            && !crate::planted::reserve_without_taking()
+            && let Some(Taken::Granted(left)) = self.take_where_it_is(key, wanted, now_ns)
+        {
+            return Ok(Held::of(&**terms, left, wanted, now_ns, changes));
+        }
         let (room, place) = (&buckets.room, buckets.place(key));
         let shared = room.shared(place.hash);
         let at = (key, place);

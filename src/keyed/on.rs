@@ -13,8 +13,12 @@ use super::hot::HotHandle;
 use super::limiter::KeyedLimiter;
 use super::room::WhenFull;
 use super::tiers::Tier;
+#[cfg(feature = "tower")]
+use crate::algorithm::Wait;
 use crate::algorithm::{Algorithm, ManyRules};
 use crate::answer::{Granted, Snapshot};
+#[cfg(feature = "tower")]
+use crate::bucket::denied_and_left;
 use crate::bucket::{Bucket, Gone, Grant, Taken, denied, refuse};
 use crate::cell::Cell;
 use crate::clock::Clock;
@@ -110,6 +114,29 @@ impl<'a, K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> On<'a, K,
         }
     }
 
+    /// As [`try_consume`](Self::try_consume), and tells who is refused, as of the same moment, what one call could take,
+    /// and how long until nothing is missing.
+    #[cfg(feature = "tower")]
+    pub(crate) fn try_consume_or_look<Q>(
+        self,
+        key: &Q,
+        cost: Tokens,
+    ) -> Result<Granted<'a>, (Denied, Tokens, Wait)>
+    where
+        K: Borrow<Q>,
+        Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,
+    {
+        let now_ns = self.now_ns();
+        match self.take_where_it_is(key, self.terms.wanted(cost), now_ns) {
+            Some(Taken::Granted(left)) => Ok(self.granted(left, now_ns)),
+            Some(Taken::Refused(word)) => Err(denied_and_left(self.terms, word, cost, now_ns)),
+            taken => self.try_consume_again(key, cost, taken, now_ns).map_err(|denied| {
+                let (available, full) = self.look_at(key, self.now_ns());
+                (denied, available, full)
+            }),
+        }
+    }
+
     /// Decides where there was no bucket; and once more, if it was decided in haste or has become later since.
     #[inline(never)]
     fn try_consume_again<Q>(
@@ -184,7 +211,7 @@ impl<'a, K: Eq + Hash, A: Algorithm, C: Clock, H: BuildHasher + Clone> On<'a, K,
     /// Two registers come back, and the time is not among them: a processor that has to write it to memory between
     /// two locked instructions waits there for its clock.
     #[inline(always)]
-    fn take_where_it_is<Q>(&self, key: &Q, wanted: u64, now_ns: u64) -> Option<Taken>
+    pub(super) fn take_where_it_is<Q>(&self, key: &Q, wanted: u64, now_ns: u64) -> Option<Taken>
     where
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K>,

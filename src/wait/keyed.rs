@@ -137,6 +137,16 @@ macro_rules! by_key {
                 goes_at_once.then(|| self.$on().try_consume(key, cost))
             }
 
+            #[cfg(feature = "tower")]
+            fn try_now_or_look(
+                &self,
+                key: &Q,
+                cost: Tokens,
+            ) -> Option<Result<Granted<'_>, (Denied, Tokens, Wait)>> {
+                let goes_at_once = !self.$on().terms().layout.paces();
+                goes_at_once.then(|| self.$on().try_consume_or_look(key, cost))
+            }
+
             fn hold_at(
                 &self,
                 key: &Q,
@@ -187,6 +197,10 @@ macro_rules! by_key {
 
             fn policy(&self) -> Policy {
                 policy_by(self.$on().terms())
+            }
+
+            fn changes(&self) -> Option<u64> {
+                Some(self.$on().terms().changes())
             }
 
             fn look_at(&self, key: &Q, now_ns: u64) -> (Tokens, Wait) {

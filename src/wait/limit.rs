@@ -31,6 +31,20 @@ pub trait Sealed<Q: ?Sized> {
     /// Takes what is there at once, or says why not; `None` if what is taken may have to wait before it goes.
     fn try_now(&self, key: &Q, cost: Tokens) -> Option<Result<Granted<'_>, Denied>>;
 
+    /// As [`try_now`](Self::try_now), and tells who is refused what [`look_at`](Self::look_at) does.
+    #[cfg(feature = "tower")]
+    fn try_now_or_look(
+        &self,
+        key: &Q,
+        cost: Tokens,
+    ) -> Option<Result<Granted<'_>, (Denied, Tokens, Wait)>> {
+        let answer = self.try_now(key, cost)?;
+        Some(answer.map_err(|denied| {
+            let (available, full) = self.look_at(key, self.now_ns());
+            (denied, available, full)
+        }))
+    }
+
     /// Takes what will be there within `most_wait_ns`.
     fn hold_at(
         &self,
@@ -69,6 +83,11 @@ pub trait Sealed<Q: ?Sized> {
 
     /// What can be taken at once, and in what time that comes back.
     fn policy(&self) -> Policy;
+
+    /// How often the quota was changed: while that stays the same, the policy does; `None` of those that do not count.
+    fn changes(&self) -> Option<u64> {
+        None
+    }
 
     /// What one call could take, and how long until nothing is missing.
     fn look_at(&self, key: &Q, now_ns: u64) -> (Tokens, Wait);
@@ -235,6 +254,10 @@ impl<Q: ?Sized, B: OneBucket> Sealed<Q> for B {
 
     fn policy(&self) -> Policy {
         policy_by(self.bucket().terms)
+    }
+
+    fn changes(&self) -> Option<u64> {
+        Some(self.bucket().terms.changes())
     }
 
     fn look_at(&self, _key: &Q, now_ns: u64) -> (Tokens, Wait) {

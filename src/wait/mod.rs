@@ -11,6 +11,8 @@ mod drive;
 mod jitter;
 #[cfg(feature = "keyed")]
 mod keyed;
+#[cfg(feature = "std")]
+mod known;
 mod limit;
 #[cfg(feature = "std")]
 mod rejected;

@@ -9,12 +9,14 @@ use std::boxed::Box;
 use std::sync::Arc;
 
 use super::direct::nanos;
+use super::known::Known;
 use super::limit::Limit;
 use super::rejected::{Rejected, Said};
 use super::reservation::Reservation;
 use super::source::{Again, Sealed};
 use super::standing::Standing;
 use super::waiting::Waiting;
+use crate::algorithm::Wait;
 use crate::answer::Granted;
 use crate::held::{CLOSE_NS, Held, Refused};
 use crate::tokens::Tokens;
@@ -69,6 +71,18 @@ pub struct LimitSet<Q: ?Sized, const N: usize> {
 struct Named<Q: ?Sized> {
     name: &'static str,
     limit: Box<dyn Limit<Q> + Send + Sync>,
+    policy: Known,
+}
+
+impl<Q: ?Sized> Named<Q> {
+    fn new(name: &'static str, limit: Box<dyn Limit<Q> + Send + Sync>) -> Self {
+        Self { name, limit, policy: Known::default() }
+    }
+
+    /// How it stands, if that is what one call could take, and how long until nothing is missing.
+    fn standing(&self, available: Tokens, full: Wait) -> Standing {
+        Standing::new(self.name, self.policy.of(&*self.limit), available, full)
+    }
 }
 
 /// A cost for each limit of a [`LimitSet`]: an array of what can be [`Tokens`].
@@ -96,7 +110,7 @@ where
     pub fn per_key(quotas: [(&'static str, crate::Quota); N]) -> Result<Self, crate::QuotaError> {
         let limits = quotas.into_iter().map(|(name, quota)| {
             let limiter = crate::KeyedLimiter::<Q::Owned>::new(quota)?;
-            Ok(Named { name, limit: Box::new(limiter) })
+            Ok(Named::new(name, Box::new(limiter)))
         });
         Ok(Self { limits: limits.collect::<Result<_, crate::QuotaError>>()? })
     }
@@ -132,7 +146,7 @@ impl<Q: ?Sized, const N: usize> LimitSet<Q, N> {
     /// ```
     #[must_use]
     pub fn of(limits: [(&'static str, Box<dyn Limit<Q> + Send + Sync>); N]) -> Self {
-        let limits = limits.into_iter().map(|(name, limit)| Named { name, limit });
+        let limits = limits.into_iter().map(|(name, limit)| Named::new(name, limit));
         Self { limits: limits.collect() }
     }
 
@@ -194,6 +208,32 @@ impl<Q: ?Sized, const N: usize> LimitSet<Q, N> {
         Ok(GrantedSet { limits, granted: array::from_fn(|at| limits[at].limit.granted(&held[at])) })
     }
 
+    /// As [`try_consume`](Self::try_consume), and tells who is refused how each limit stands: of one limit as of the
+    /// moment of the refusal.
+    #[cfg(feature = "tower")]
+    #[inline]
+    pub(crate) fn try_consume_or_look(
+        &self,
+        key: &Q,
+        costs: Costs<N>,
+    ) -> Result<GrantedSet<'_, Q, N>, (Rejected<N>, [Standing; N])> {
+        let limits = &*self.limits;
+        if N == 1
+            && let Some(named) = limits.first()
+            && let Some(answer) = named.limit.try_now_or_look(key, costs.0[0])
+        {
+            return match answer {
+                Ok(granted) => Ok(GrantedSet { limits, granted: [granted; N] }),
+                Err((denied, available, full)) => {
+                    let standing = named.standing(available, full);
+                    let refused = [Some(Refused::for_good(denied)); N];
+                    Err((self.rejected(&refused).denied, [standing; N]))
+                }
+            };
+        }
+        self.try_consume(key, costs).map_err(|rejected| (rejected, self.standing(key)))
+    }
+
     /// Reads how many tokens each limit has for `key` now.
     pub fn available(&self, key: &Q) -> [Tokens; N] {
         self.each(|_, limit| limit.available_at(key, limit.now_ns()))
@@ -206,9 +246,9 @@ impl<Q: ?Sized, const N: usize> LimitSet<Q, N> {
     /// See [`Standing`].
     pub fn standing(&self, key: &Q) -> [Standing; N] {
         array::from_fn(|at| {
-            let Named { name, limit } = &self.limits[at];
-            let (available, full) = limit.look_at(key, limit.now_ns());
-            Standing::new(name, limit.policy(), available, full)
+            let named = &self.limits[at];
+            let (available, full) = named.limit.look_at(key, named.limit.now_ns());
+            named.standing(available, full)
         })
     }
 
@@ -439,9 +479,8 @@ impl<'a, Q: ?Sized, const N: usize> GrantedSet<'a, Q, N> {
     #[must_use]
     pub fn standing(&self) -> [Standing; N] {
         array::from_fn(|at| {
-            let (Named { name, limit }, granted) = (&self.limits[at], &self.granted[at]);
-            let (remaining, full) = granted.remaining_and_full();
-            Standing::new(name, limit.policy(), remaining, full)
+            let (remaining, full) = self.granted[at].remaining_and_full();
+            self.limits[at].standing(remaining, full)
         })
     }
 
