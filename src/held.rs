@@ -229,7 +229,8 @@ impl<R: Rules, S: Share> Bucket<'_, R, S> {
     ) -> Result<Option<Refused>, Gone> {
         let rules = &self.terms.layout;
         let seen = self.load();
-        if self.holds_as_stored(seen, wanted) && rules.surely_holds(seen, wanted, self.share.brim(self.terms))
+        if self.holds_as_stored(seen, wanted)
+            && rules.surely_holds(seen, wanted, self.share.brim(self.terms))
         {
             return Ok(None);
         }

@@ -72,13 +72,17 @@ async fn a_wait_by_the_servers_clock_is_never_early() {
     }
     let server = Server::start();
     let limiter =
-        RedisLimiter::connect(&server.url(), Quota::per_second(300).burst(1)).await.unwrap();
-    for _ in 0..50 {
+        RedisLimiter::connect(&server.url(), Quota::per_second(20).burst(1)).await.unwrap();
+    for _ in 0..20 {
         let wait = match limiter.try_consume(7_u64, 1).await {
-            Ok(_) => wait_of(limiter.try_consume(7_u64, 1).await),
+            // On a machine that is busy with other things the next one may be there by now.
+            Ok(_) => match limiter.try_consume(7_u64, 1).await {
+                Ok(_) => continue,
+                Err(error) => error.denied().unwrap().retry_after().unwrap(),
+            },
             Err(error) => error.denied().unwrap().retry_after().unwrap(),
         };
-        assert!(wait > Duration::ZERO && wait <= SECOND / 300 + Duration::from_micros(1));
+        assert!(wait > Duration::ZERO && wait <= SECOND / 20 + Duration::from_micros(1));
         // Not tokio's timer, which is later.
         std::thread::sleep(wait);
         limiter.try_consume(7_u64, 1).await.unwrap();
