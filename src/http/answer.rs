@@ -108,6 +108,11 @@ fn json(refusal: &Refusal<'_>, text: &mut Text) -> Bytes {
             Bytes::from_static(br#"{"error":"rate_limited","retry_after":null}"#)
         }
         (Reason::WithoutKey, _) => Bytes::from_static(br#"{"error":"no_rate_limit_key"}"#),
+        (Reason::Unavailable, secs) => {
+            let secs = secs.unwrap_or(1);
+            text.add(r#"{"error":"rate_limiter_unavailable","retry_after":"#).number(secs).add("}");
+            text.take_body()
+        }
     }
 }
 
@@ -135,6 +140,10 @@ fn problem(refusal: &Refusal<'_>) -> Bytes {
             )
             .into()
         }
+        Reason::Unavailable => format!(
+            r#"{{"type":"about:blank","title":"Service Unavailable","status":{status},"detail":"the store of rate limits does not answer"}}"#
+        )
+        .into(),
         Reason::WithoutKey => format!(
             r#"{{"type":"about:blank","title":"Bad Request","status":{status},"detail":"the request has no key to be limited by"}}"#
         )

@@ -41,18 +41,31 @@ pub(super) struct Gate<Q: ?Sized + ToOwned, const N: usize, K> {
     pub(super) headers: Headers,
     pub(super) answer: Answer,
     pub(super) observers: Observers,
+    /// For requests that are held while a store is asked, for a round trip.
+    pub(super) asking: Room,
+}
+
+/// Room for those.
+pub(super) fn room_to_ask() -> Room {
+    Room::new(MOST_ASKING)
+}
+
+fn allowed(is_degraded: bool) -> Event {
+    if is_degraded { Event::Degraded } else { Event::Allowed }
 }
 
 pub(super) type When = Arc<dyn Fn(&RequestHead<'_>) -> bool + Send + Sync>;
 pub(super) type CostOf<const N: usize> = Arc<dyn Fn(&RequestHead<'_>) -> [Tokens; N] + Send + Sync>;
 
-type Acquired<Q, const N: usize> = Result<Reservation<OfKeys<Q, N>>, Rejected<N>>;
+/// The costs, when they are there.
+type Acquired<Q, const N: usize> =
+    Pin<Box<dyn Future<Output = Result<Reservation<OfKeys<Q, N>>, Rejected<N>>> + Send>>;
 /// Waits until the costs are there.
-pub(super) type Acquiring<Q, const N: usize> = Arc<
-    dyn Fn(OfKeys<Q, N>, Costs<N>) -> Pin<Box<dyn Future<Output = Acquired<Q, N>> + Send>>
-        + Send
-        + Sync,
->;
+pub(super) type Acquiring<Q, const N: usize> =
+    Arc<dyn Fn(OfKeys<Q, N>, Costs<N>) -> Acquired<Q, N> + Send + Sync>;
+
+/// So many requests may be held at once while a store is asked for tokens to lease.
+const MOST_ASKING: usize = 10_000;
 
 /// How requests wait.
 pub(super) struct Wait<Q: ?Sized + ToOwned, const N: usize> {
@@ -129,7 +142,9 @@ where
         };
         match answer {
             Ok(granted) => {
-                self.tell(Event::Allowed, policy);
+                if !self.observers.are_none() {
+                    self.tell(allowed(granted.is_degraded()), policy);
+                }
                 let mut passed = Passed::default();
                 if self.headers.are_on_allowed() {
                     let told = Self::told(policy, &granted.standing(), None);
@@ -162,7 +177,9 @@ where
         key: &Q,
         reservation: Reservation<OfKeys<Q, N>>,
     ) -> Passed {
-        self.tell(Event::Allowed, policy);
+        if !self.observers.are_none() {
+            self.tell(allowed(reservation.is_degraded()), policy);
+        }
         let mut passed = Passed::default();
         if self.headers.are_on_allowed() {
             let told = Self::told(policy, &policy.set.standing(key), None);
@@ -205,7 +222,18 @@ where
             && rejected.retry_after().is_some_and(|after| after <= wait.max_wait)
             && let Some(place) = wait.room.enter()
         {
-            return Decision::Wait(self.hold(wait, place, head, policy, key, costs, rejected));
+            let acquired = (wait.acquire)(policy.set.on(key), costs);
+            return Decision::Wait(self.hold(acquired, place, head, policy, key, rejected));
+        }
+        if let Some(answers) = policy.set.answers(key)
+            && let Some(place) = self.asking.enter()
+        {
+            let keys = policy.set.on(key);
+            let acquired = Box::pin(async move {
+                answers.await;
+                keys.reserve(costs, core::time::Duration::ZERO)
+            });
+            return Decision::Wait(self.hold(acquired, place, head, policy, key, rejected));
         }
         Decision::Refuse(self.refusal(head, policy, rejected, standings))
     }
@@ -217,9 +245,16 @@ where
         rejected: &Rejected<N>,
         standings: Option<&[Standing; N]>,
     ) -> Answered {
-        let (names, count) = self.tell_rejected(Event::Denied, rejected);
+        let is_unavailable = rejected.is_unavailable();
+        let event = if is_unavailable { Event::Unavailable } else { Event::Denied };
+        let (names, count) = self.tell_rejected(event, rejected);
         let names = names.get(..count).unwrap_or_default();
-        let refusal = Refusal::limited(rejected.retry_after(), names);
+        let refusal = match is_unavailable {
+            true => Refusal::unavailable(rejected.retry_after(), names),
+            false => Refusal::limited(rejected.retry_after(), names),
+        };
+        // Of a limit whose store is away nothing is known to tell.
+        let standings = standings.filter(|_| !is_unavailable);
         let mut text = Text::new();
         let mut response = self.answer(head, &refusal, &mut text);
         let headers = response.headers_mut();
@@ -286,16 +321,14 @@ where
     #[inline(never)]
     fn hold(
         self: &Arc<Self>,
-        wait: &Wait<Q, N>,
+        acquired: Acquired<Q, N>,
         place: Place,
         head: &RequestHead<'_>,
         policy: &Policy<Q, N>,
         key: &Q,
-        costs: Costs<N>,
         rejected: &Rejected<N>,
     ) -> Pending {
         let (names, count) = self.tell_rejected(Event::Waiting, rejected);
-        let acquired = (wait.acquire)(policy.set.on(key), costs);
         let mut held =
             HeldUp { gate: Arc::clone(self), names, count, is_over: false, _place: place };
         // For the answer, if it comes to that.
@@ -368,6 +401,7 @@ where
             headers: self.headers,
             answer: self.answer.clone(),
             observers: self.observers.clone(),
+            asking: self.asking.clone(),
         }
     }
 }

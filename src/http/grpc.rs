@@ -16,6 +16,7 @@ use super::refusal::{Reason, Refusal};
 
 const INVALID_ARGUMENT: u8 = 3;
 const RESOURCE_EXHAUSTED: u8 = 8;
+const UNAVAILABLE: u8 = 14;
 
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -35,6 +36,7 @@ pub(super) fn answer(
         (Reason::Limited, None) => {
             (RESOURCE_EXHAUSTED, "rate limited: the call costs more than can ever be taken")
         }
+        (Reason::Unavailable, _) => (UNAVAILABLE, "the store of rate limits does not answer"),
         (Reason::WithoutKey, _) => (INVALID_ARGUMENT, "the call has no key to be limited by"),
     };
     let headers = response.headers_mut();
@@ -45,7 +47,7 @@ pub(super) fn answer(
     headers.insert(CONTENT_TYPE, content_type);
     headers.insert(STATUS, HeaderValue::from(u16::from(status)));
     headers.insert(MESSAGE, HeaderValue::from_static(message));
-    if refusal.reason() != Reason::Limited {
+    if refusal.reason() == Reason::WithoutKey {
         return;
     }
     match refusal.retry_after() {

@@ -11,7 +11,7 @@ use std::vec::Vec;
 use tower_layer::Layer;
 
 use super::answer::Answer;
-use super::gate::{Gate, Wait};
+use super::gate::{Gate, Wait, room_to_ask};
 use super::head::RequestHead;
 use super::headers::Headers;
 use super::key::{Key, KeyBy, KeyText, NoKey, WithoutKey};
@@ -152,6 +152,7 @@ impl<Q: ?Sized + ToOwned + 'static, const N: usize> RateLimitLayer<Q, N> {
             headers: Headers::default(),
             answer: Answer::default(),
             observers: Observers::default(),
+            asking: room_to_ask(),
         };
         Self { gate: Arc::new(gate) }
     }
@@ -176,6 +177,7 @@ impl<Q: ?Sized + ToOwned + 'static, const N: usize> RateLimitLayer<Q, N> {
             headers,
             answer,
             observers,
+            asking,
         } = Arc::unwrap_or_clone(self.gate);
         let gate = Gate {
             key,
@@ -190,6 +192,7 @@ impl<Q: ?Sized + ToOwned + 'static, const N: usize> RateLimitLayer<Q, N> {
             headers,
             answer,
             observers,
+            asking,
         };
         RateLimitLayer { gate: Arc::new(gate) }
     }

@@ -6,7 +6,7 @@ use super::observe::{Event, Observe};
 ///
 /// | name | kind | labels |
 /// |---|---|---|
-/// | `flowgate_decisions_total` | counter | `policy`, and `decision`: the [name](Event::name) of `Allowed`, `Denied`, `ShadowDenied`, `Waiting`, `GaveUp`; `WithoutKey` with an empty policy |
+/// | `flowgate_decisions_total` | counter | `policy`, and `decision`: the [name](Event::name) of `Allowed`, `Denied`, `ShadowDenied`, `Unavailable`, `Degraded`, `Waiting`, `GaveUp`; `WithoutKey` with an empty policy |
 /// | `flowgate_waiting` | gauge | `policy`: who waits now |
 /// | `flowgate_keys` | gauge | `policy`: the keys held, as of the last [`keys`](Self::keys) |
 ///

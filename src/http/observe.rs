@@ -39,6 +39,10 @@ pub enum Event {
     Denied,
     /// It was let through, and would have been refused by limits if this were not shadow mode.
     ShadowDenied,
+    /// It was refused since a limit's store does not answer.
+    Unavailable,
+    /// It was let through without being counted, since a limit's store does not answer and it was told to do so then.
+    Degraded,
     /// It had no key; it was refused, or let through in shadow mode. There are no policies to name.
     WithoutKey,
     /// It began to wait. One of the next two follows.
@@ -50,7 +54,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// A short name in lower case, as in metrics: `allowed`, `denied`, `shadow_denied`, `without_key`, `waiting`, `waited`,
+    /// A short name in lower case, as in metrics: `allowed`, `denied`, `shadow_denied`, `unavailable`, `degraded`, `without_key`, `waiting`, `waited`,
     /// `gave_up`.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -58,6 +62,8 @@ impl Event {
             Self::Allowed => "allowed",
             Self::Denied => "denied",
             Self::ShadowDenied => "shadow_denied",
+            Self::Unavailable => "unavailable",
+            Self::Degraded => "degraded",
             Self::WithoutKey => "without_key",
             Self::Waiting => "waiting",
             Self::Waited => "waited",

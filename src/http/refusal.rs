@@ -20,6 +20,9 @@ pub enum Reason {
     Limited,
     /// It has no key: `400 Bad Request`.
     WithoutKey,
+    /// The store that a limit shares with other servers does not answer: `503 Service Unavailable`, and never 429, for nothing is known of
+    /// the client.
+    Unavailable,
 }
 
 impl<'a> Refusal<'a> {
@@ -29,6 +32,10 @@ impl<'a> Refusal<'a> {
 
     pub(super) fn without_key() -> Self {
         Self { reason: Reason::WithoutKey, retry_after: None, policies: &[] }
+    }
+
+    pub(super) fn unavailable(retry_after: Option<Duration>, policies: &'a [&'static str]) -> Self {
+        Self { reason: Reason::Unavailable, retry_after, policies }
     }
 
     /// What kind of refusal it is.
@@ -43,11 +50,12 @@ impl<'a> Refusal<'a> {
         match self.reason {
             Reason::Limited => StatusCode::TOO_MANY_REQUESTS,
             Reason::WithoutKey => StatusCode::BAD_REQUEST,
+            Reason::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
     /// How long until the same request would pass if there were no others, exactly; `None` if it never would, since it
-    /// costs more than a capacity.
+    /// costs more than a capacity. Of a store that does not answer, until it is asked again.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after

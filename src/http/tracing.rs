@@ -3,7 +3,7 @@
 use super::observe::{Event, Observe};
 
 /// Tells of decisions by the [`tracing`](https://docs.rs/tracing) crate, with the target `flowgate`: refusals, real and in
-/// shadow mode, requests without a key and those that gave up at `DEBUG`, all others at `TRACE`. The policies are named, keys
+/// shadow mode, what a store that is away decided, requests without a key and those that gave up at `DEBUG`, all others at `TRACE`. The policies are named, keys
 /// never.
 ///
 /// # Examples
@@ -24,7 +24,12 @@ impl Observe for Tracing {
     fn observe(&self, event: Event, policies: &[&'static str]) {
         let decision = event.name();
         match event {
-            Event::Denied | Event::ShadowDenied | Event::WithoutKey | Event::GaveUp => {
+            Event::Denied
+            | Event::ShadowDenied
+            | Event::Unavailable
+            | Event::Degraded
+            | Event::WithoutKey
+            | Event::GaveUp => {
                 tracing::debug!(target: "flowgate", decision, ?policies, "rate limit");
             }
             _ => tracing::trace!(target: "flowgate", decision, ?policies, "rate limit"),

@@ -97,9 +97,10 @@ pub trait Sealed<Q: ?Sized> {
         None
     }
 
-    /// How long it may take until a limit that has just refused knows more: one that leases its tokens, and asks for them in the
-    /// background. `None` of all others.
-    fn longest_answer(&self) -> Option<Duration> {
+    /// Waits until a limit that has just refused knows more: one that leases its tokens, and is asking for some in the background. `None`
+    /// if it is not, and of all others.
+    #[cfg(feature = "std")]
+    fn answered(&self, _key: &Q) -> Option<Answered> {
         None
     }
 
@@ -130,6 +131,11 @@ pub trait Sealed<Q: ?Sized> {
         }
     }
 }
+
+/// When a store has answered.
+#[cfg(feature = "std")]
+pub(crate) type Answered =
+    core::pin::Pin<std::boxed::Box<dyn core::future::Future<Output = ()> + Send>>;
 
 /// What a limit allows, as far as all kinds of limits have it in common.
 // Nobody asks where there is no `std`.

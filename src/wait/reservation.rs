@@ -84,6 +84,12 @@ impl<S: Source> Reservation<S> {
         reservation
     }
 
+    /// Tells whether it was let through without being counted: see [`Granted::is_degraded`](crate::Granted::is_degraded).
+    #[must_use]
+    pub fn is_degraded(&self) -> bool {
+        self.source.is_degraded(&self.held)
+    }
+
     /// Says what becomes of it if it is dropped after it has begun.
     ///
     /// # Examples

@@ -252,6 +252,20 @@ impl<Q: ?Sized, const N: usize> LimitSet<Q, N> {
         })
     }
 
+    /// Waits for what is being asked of stores in the background, of limits that have just said no to `key`; `None` if nothing is.
+    #[cfg(feature = "tower")]
+    pub(crate) fn answers(&self, key: &Q) -> Option<super::limit::Answered> {
+        let mut answers = self.limits.iter().filter_map(|named| named.limit.answered(key));
+        let first = answers.next()?;
+        let rest = answers.collect::<std::vec::Vec<_>>();
+        Some(Box::pin(async move {
+            first.await;
+            for answered in rest {
+                answered.await;
+            }
+        }))
+    }
+
     /// The number of keys that each limit holds, by name; `None` of those without keys.
     pub fn keys_held(&self) -> impl Iterator<Item = (&'static str, Option<u64>)> + '_ {
         self.limits.iter().map(|named| (named.name, named.limit.keys_held()))
@@ -475,6 +489,12 @@ impl<'a, Q: ?Sized, const N: usize> GrantedSet<'a, Q, N> {
         self.limits.iter().zip(&self.granted).map(|(named, granted)| (named.name, *granted))
     }
 
+    /// Tells whether one of the limits let it through without counting it: see [`Granted::is_degraded`].
+    #[must_use]
+    pub fn is_degraded(&self) -> bool {
+        self.granted.iter().any(Granted::is_degraded)
+    }
+
     /// Computes how each limit stands right after this call.
     #[must_use]
     pub fn standing(&self) -> [Standing; N] {
@@ -597,6 +617,11 @@ impl<Q: ?Sized + ToOwned, const N: usize> Sealed for OfKeys<Q, N> {
     }
 
     fn granted(&self, _all: &[Held; N]) {}
+
+    fn is_degraded(&self, all: &[Held; N]) -> bool {
+        let mut each = self.set.limits.iter().zip(all);
+        each.any(|(named, held)| named.limit.granted(held).is_degraded())
+    }
 }
 
 impl<Q: ?Sized + ToOwned, const N: usize> Clone for OfKeys<Q, N>

@@ -53,6 +53,11 @@ pub trait Sealed {
     fn settle(&self, held: &Self::Held, actual: Self::Cost) -> Self::Cost;
 
     fn granted(&self, held: &Self::Held) -> Self::Granted;
+
+    /// Whether what is held was let through without being counted.
+    fn is_degraded(&self, _held: &Self::Held) -> bool {
+        false
+    }
 }
 
 /// A denial, and when to try again, for who would wait for that long.

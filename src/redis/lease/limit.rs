@@ -2,8 +2,9 @@
 
 use core::borrow::Borrow;
 use core::hash::Hash;
-use core::time::Duration;
 use std::borrow::ToOwned;
+use std::boxed::Box;
+use std::sync::Arc;
 
 use super::leases::Taken;
 use super::limiter::LeasedLimiter;
@@ -15,7 +16,7 @@ use crate::error::Denied;
 use crate::held::{Held, Nap, Refused};
 use crate::redis::StoreKey;
 use crate::tokens::Tokens;
-use crate::wait::{Policy, Sealed};
+use crate::wait::{Answered, Policy, Sealed};
 
 /// Nothing is reserved ahead: who waits tries again when there may be something. So there is no order among those.
 impl<K, Q> Sealed<Q> for LeasedLimiter<K>
@@ -140,8 +141,13 @@ where
         Some(self.leases.held())
     }
 
-    fn longest_answer(&self) -> Option<Duration> {
-        Some(Duration::from_micros(self.leases.shared.terms.timeout_us))
+    fn answered(&self, key: &Q) -> Option<Answered> {
+        let account = self.leases.known(key).filter(|account| account.is_asked())?;
+        let shared = Arc::clone(&self.leases.shared);
+        if shared.down().is_some() {
+            return None;
+        }
+        Some(Box::pin(async move { account.answer(|| shared.down().is_some()).await }))
     }
 }
 
