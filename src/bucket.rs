@@ -25,6 +25,7 @@ pub(crate) trait Share: Copy + fmt::Debug {
     fn plan<R: Rules>(self, rules: &R, plan: R::Plan) -> R::Plan;
 
     /// Whether who reads by such a plan may have what lies in stripes.
+    #[cfg(feature = "std")]
     fn reaches(self, plan: &Plan) -> bool;
 
     /// The brim of such a plan, or 0, which is below every level.
@@ -41,6 +42,7 @@ impl Share for Whole {
         plan
     }
 
+    #[cfg(feature = "std")]
     #[inline(always)]
     fn reaches(self, _plan: &Plan) -> bool {
         true
@@ -139,7 +141,8 @@ impl<R: Rules, S: Share> Bucket<'_, R, S> {
         Some(self.share.plan(&self.terms.layout, plan))
     }
 
-    /// The plan that was found for a word, or one in force.
+    /// The plan that `word` is read by, or a later one.
+    #[cfg(feature = "std")]
     pub(crate) fn plan_or_later(&self, word: u64) -> R::Plan {
         self.plan_for(word)
             .unwrap_or_else(|| self.share.plan(&self.terms.layout, self.terms.plan()))

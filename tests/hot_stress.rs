@@ -78,7 +78,7 @@ fn take_somehow(users: &KeyedLimiter<u64>) -> u64 {
         8 => {
             // Dropped, and made again by the next call.
             drop(hot);
-            if noise() % 2 == 0 {
+            if noise().is_multiple_of(2) {
                 users.sweep();
             }
             return 0;

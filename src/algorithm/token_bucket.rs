@@ -83,6 +83,7 @@ impl Plan {
     }
 
     /// The same, of a plan that [`beside`](Self::beside) made.
+    #[cfg(feature = "keyed")]
     pub(crate) fn reaches_beside(&self, aside_units: u64) -> bool {
         self.capacity_units > aside_units.saturating_mul(LEAST_SHARES.saturating_sub(1))
     }

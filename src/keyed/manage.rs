@@ -208,7 +208,8 @@ impl<K: Eq + Hash, C: Clock, H: BuildHasher + Clone> KeyedLimiter<K, Quota, C, H
     /// O(1), however many keys there are.
     ///
     /// Each key keeps its tokens, up to the new capacity. What has arrived since its last call counts at the
-    /// new rate.
+    /// new rate. If hot keys' stripes must close for it, it waits, with yields, for tokens that their calls are moving:
+    /// see [`HotHandle`](crate::HotHandle).
     ///
     /// # Errors
     ///

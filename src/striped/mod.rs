@@ -43,7 +43,9 @@ pub use builder::StripedBuilder;
 pub(crate) use builder::stripes_of;
 pub(crate) use hold::{Hold, is_a_limit};
 pub(crate) use spread::Spread;
-pub(crate) use stripes::{Lying, Stripes};
+#[cfg(feature = "keyed")]
+pub(crate) use stripes::Lying;
+pub(crate) use stripes::Stripes;
 pub(crate) use take::Take;
 
 /// Stripes beside a central bucket: all that it takes to take from them.
@@ -107,7 +109,7 @@ impl<C> Striped for StripedBucket<C> {
 ///
 /// **Burst.** Stripes are filled by calls, not by time: after a rest there are at least
 /// [`guaranteed_burst`](Self::guaranteed_burst) tokens, which is 15/16 of the capacity or more, and not always all of
-/// it. A cost above that is denied for good ([`Denied::Never`](crate::Denied::Never)).
+/// it. A cost above that is denied for good ([`Denied::Never`]).
 ///
 /// **Order.** Without waiting, a call takes what lies near. So it may be granted while one that came earlier, elsewhere,
 /// was denied a moment ago. Whoever waits ([`reserve`](Self::reserve), `consume`) has the stripes emptied first, and is
