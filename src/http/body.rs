@@ -1,13 +1,15 @@
 //! The body of a response that may be the layer's own.
 
+use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use std::boxed::Box;
-
 use bytes::{Buf, Bytes};
+use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+
+use super::gate::Answered;
 
 pin_project! {
     /// The body of the inner service's response, or that of a refusal.
@@ -25,9 +27,9 @@ pin_project! {
     #[derive(Debug)]
     enum Kind<B> {
         Served { #[pin] body: B },
-        // Boxed, so that it lies where a body of two pointers has its second one: then neither that body nor its response
-        // is any larger for it, or has to be moved.
-        Refused { body: Box<Bytes> },
+        // The answer without its head, in the box that it came in. It lies where a body of two pointers has its second one:
+        // then neither that body nor its response is any larger for it, or has to be moved.
+        Refused { answered: Answered },
     }
 }
 
@@ -37,8 +39,17 @@ impl<B> Limited<B> {
         Self { kind: Kind::Served { body } }
     }
 
-    pub(super) fn refused(body: Bytes) -> Self {
-        Self { kind: Kind::Refused { body: Box::new(body) } }
+    /// The answer as a response like those of the inner service.
+    pub(super) fn refused(mut answered: Answered) -> Response<Self> {
+        let (status, version) = (answered.status(), answered.version());
+        let headers = mem::take(answered.headers_mut());
+        let extensions = mem::take(answered.extensions_mut());
+        let mut response = Response::new(Self { kind: Kind::Refused { answered } });
+        *response.status_mut() = status;
+        *response.version_mut() = version;
+        *response.headers_mut() = headers;
+        *response.extensions_mut() = extensions;
+        response
     }
 
     /// The inner service's body, if the request was let through.
@@ -60,8 +71,8 @@ impl<B: Body<Data = Bytes>> Body for Limited<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
             KindProj::Served { body } => body.poll_frame(cx),
-            KindProj::Refused { body } => {
-                let whole = core::mem::take(&mut **body);
+            KindProj::Refused { answered } => {
+                let whole = mem::take(answered.body_mut());
                 Poll::Ready(whole.has_remaining().then(|| Ok(Frame::data(whole))))
             }
         }
@@ -70,15 +81,15 @@ impl<B: Body<Data = Bytes>> Body for Limited<B> {
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Served { body } => body.is_end_stream(),
-            Kind::Refused { body } => body.is_empty(),
+            Kind::Refused { answered } => answered.body().is_empty(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Served { body } => body.size_hint(),
-            Kind::Refused { body } => {
-                SizeHint::with_exact(u64::try_from(body.len()).unwrap_or(u64::MAX))
+            Kind::Refused { answered } => {
+                SizeHint::with_exact(u64::try_from(answered.body().len()).unwrap_or(u64::MAX))
             }
         }
     }

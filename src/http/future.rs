@@ -107,9 +107,9 @@ where
                 }
             },
             // One that was answered may do anything but harm when it is polled again.
-            StateProj::Refused { response } => response.take().map_or(Poll::Pending, |response| {
-                Poll::Ready(Ok((*response).map(Limited::refused)))
-            }),
+            StateProj::Refused { response } => response
+                .take()
+                .map_or(Poll::Pending, |answered| Poll::Ready(Ok(Limited::refused(answered)))),
             StateProj::Waiting { .. } => Poll::Pending,
         }
     }
