@@ -2,7 +2,6 @@
 //! judge finds no window of time with more than capacity + rate × window.
 
 use core::time::Duration;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::vec::Vec;
 
@@ -17,6 +16,7 @@ use super::share::share_of;
 use super::shared::Shared;
 use super::task::Task;
 use super::terms::Terms;
+use crate::cell::Cell;
 use crate::clock::Clock;
 use crate::error::Denied;
 use crate::quota::Quota;
@@ -25,15 +25,15 @@ use crate::tokens::Tokens;
 use crate::wait::TokioClock;
 
 /// Random numbers that are the same for the same seed.
-struct Dice(AtomicU64);
+struct Dice(Cell);
 
 impl Dice {
     fn new(seed: u64) -> Self {
-        Self(AtomicU64::new(seed))
+        Self(Cell::new(seed))
     }
 
     fn below(&self, end: u64) -> u64 {
-        let mut mixed = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        let mut mixed = self.0.add(0x9e37_79b9_7f4a_7c15);
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (mixed ^ (mixed >> 31)) % end.max(1)
