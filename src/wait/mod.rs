@@ -39,10 +39,10 @@ mod waiting;
 pub use jitter::Jitter;
 #[cfg(feature = "keyed")]
 pub use keyed::OfKey;
-#[cfg(feature = "std")]
 #[cfg(feature = "redis")]
 pub(crate) use limit::Answered;
 pub use limit::Limit;
+#[cfg(feature = "std")]
 pub(crate) use limit::{Policy, Sealed};
 #[cfg(feature = "std")]
 pub use rejected::Rejected;
