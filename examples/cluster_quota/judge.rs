@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_grant_that_may_have_been_made_outside_of_a_window_does_not_count_in_it() {
-        let long = grants(&[(0, 100), (0, 0), (100, 100)]);
+        let long = grants(&[(0, 100), (100, 100), (100, 100)]);
         assert_eq!(fullest_window(&long, 10, 2).map(|window| window.over()), Some(0.0));
         assert_eq!(fullest_window(&[], 10, 2), None);
     }
