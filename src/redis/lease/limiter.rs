@@ -234,7 +234,8 @@ where
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K> + StoreKey,
     {
         let account = self.leases.account(key, self.leases.shared.clock.now_ns())?;
-        Ok(LeasedHandle { leases: Arc::clone(&self.leases), account })
+        let task = Arc::clone(&self.task);
+        Ok(LeasedHandle { leases: Arc::clone(&self.leases), account, task })
     }
 
     /// The quota that all processes share, as it was given.
@@ -301,6 +302,8 @@ impl<K> fmt::Debug for LeasedLimiter<K> {
 pub struct LeasedHandle<K = String> {
     leases: Arc<Leases<K, BootClock>>,
     account: Arc<Account>,
+    /// It goes on for as long as there is a handle.
+    task: Arc<Mutex<Option<Running>>>,
 }
 
 impl<K: Eq + Hash + Send + Sync + 'static> LeasedHandle<K> {
@@ -344,7 +347,8 @@ impl<K: Eq + Hash + Send + Sync + 'static> LeasedHandle<K> {
 
 impl<K> Clone for LeasedHandle<K> {
     fn clone(&self) -> Self {
-        Self { leases: Arc::clone(&self.leases), account: Arc::clone(&self.account) }
+        let (leases, account) = (Arc::clone(&self.leases), Arc::clone(&self.account));
+        Self { leases, account, task: Arc::clone(&self.task) }
     }
 }
 
