@@ -5,7 +5,7 @@ checks "the library builds without a warning with every combination of features"
 # Past this many features, combinations of more than two are left out, but for all of them together.
 readonly most_for_all_combinations=6
 # Each is one module that nothing else looks at: alone, with each other, and with all.
-readonly leaves=" metrics tracing "
+readonly leaves=" metrics redis tracing "
 
 mapfile -t features < <(
     cargo metadata --locked --no-deps --format-version 1 |
