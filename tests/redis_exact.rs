@@ -195,11 +195,11 @@ impl Bench {
     ) {
         self.histories += 1;
         let name = format!("history{}", self.histories);
-        let limiter = RedisLimiter::new(&self.store, algorithm).unwrap().named(&name);
         let limiter = match places {
-            Some(places) => limiter.places(places).unwrap(),
-            None => limiter,
+            Some(places) => RedisLimiter::with_places(&self.store, algorithm, places),
+            None => RedisLimiter::new(&self.store, algorithm),
         };
+        let limiter = limiter.unwrap().named(&name);
         let unit = nanos(limiter.limit().unit());
         let capacity = nanos(limiter.limit().capacity());
         // A cost of a part of the capacity, in whole units, one at least.
@@ -273,17 +273,19 @@ impl Bench {
                 }
                 Step::Charge(key, part) => {
                     let cost = cost(part);
-                    let (model, stored_us) = &mut keys[key];
-                    let at_us = now_us.max(*stored_us);
                     self.clock.set_ns(now_us * 1_000);
                     let said = limiter.charge(key as u64, tokens(&cost));
                     let missing = nanos(self.runtime.block_on(said).unwrap());
-                    // Forty times the capacity is deeper than the deepest debt.
-                    let taken = &cost - missing;
-                    model.take(&taken, at_us * 1_000);
-                    if taken > BigInt::ZERO {
-                        *stored_us = start_us(at_us);
+                    if missing > BigInt::ZERO {
+                        // At the deepest debt what was taken is told in whole units only: no more to compare.
+                        self.forget(&name, key);
+                        keys[key] = (fresh.clone(), 0);
+                        continue;
                     }
+                    let (model, stored_us) = &mut keys[key];
+                    let at_us = now_us.max(*stored_us);
+                    model.take(&cost, at_us * 1_000);
+                    *stored_us = start_us(at_us);
                     let (left, _) = self.look(&limiter, key, now_us);
                     check_left(model, &left, &unit, &capacity, at_us * 1_000);
                 }
@@ -339,11 +341,15 @@ impl Bench {
         let called = format!("{name}:{{{key}}}");
         let rest_ms: i64 = say(&mut self.connection, &["PTTL", &called]);
         if rest_ms < 1_000 {
-            let (): () = say(&mut self.connection, &["DEL", &called]);
+            self.forget(name, key);
             *state = (fresh.clone(), 0);
         } else {
             self.lived += 1;
         }
+    }
+
+    fn forget(&mut self, name: &str, key: usize) {
+        let (): () = say(&mut self.connection, &["DEL", &format!("{name}:{{{key}}}")]);
     }
 
     fn value(&mut self, name: &str, key: usize) -> Option<Vec<u8>> {

@@ -177,6 +177,9 @@ async fn counts_of_an_old_window_are_dropped() {
     assert_eq!(wait_of(first.try_consume("alice", 1).await), SECOND);
     clock.advance(MINUTE / 2);
     assert_eq!(sliding.available("alice").await.unwrap(), 5);
+    // To the token: the half that still weighs, and what is taken, are the limit.
+    sliding.try_consume("alice", 5).await.unwrap();
+    sliding.refund("alice", 5).await.unwrap();
     assert_eq!(first.available("alice").await.unwrap(), 10);
     clock.advance(MINUTE / 2);
     assert_eq!(sliding.available("alice").await.unwrap(), 10);

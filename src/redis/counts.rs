@@ -128,13 +128,13 @@ impl Counts {
             counted.start_us.saturating_add(self.until_weighs(counted.before, room))
         } else {
             let next_us = counted.start_us.saturating_add(self.period_us);
-            if self.windows != Windows::Weighed {
-                return next_us.saturating_sub(now_us);
-            }
             let room = self.limit_grains.saturating_sub(wanted);
-            next_us.saturating_add(self.until_weighs(counted.count, room))
+            let weighs = self.windows == Windows::Weighed;
+            let count = if weighs { counted.count } else { 0 };
+            next_us.saturating_add(self.until_weighs(count, room))
         };
-        at_us.saturating_sub(now_us)
+        // A clock that went back stands still until the window starts.
+        if at_us <= now_us.max(counted.start_us) { 0 } else { at_us.saturating_sub(now_us) }
     }
 
     /// How long until nothing counts.

@@ -83,8 +83,20 @@ impl<A: Algorithm> RedisLimiter<A> {
     ///
     /// As [`RedisLimit::new`].
     pub fn new(store: &RedisStore, algorithm: A) -> Result<Self, QuotaError> {
-        let limit = RedisLimit::new(algorithm)?;
-        Ok(Self { store: store.clone(), name: Name::new(DEFAULT_NAME), algorithm, limit })
+        Ok(Self::of(store, algorithm, RedisLimit::new(algorithm)?))
+    }
+
+    /// Makes a limiter that counts in 10^-`places` tokens: see [`RedisLimit::places`].
+    ///
+    /// # Errors
+    ///
+    /// As [`RedisLimit::places`].
+    pub fn with_places(store: &RedisStore, algorithm: A, places: u32) -> Result<Self, QuotaError> {
+        Ok(Self::of(store, algorithm, RedisLimit::places(algorithm, places)?))
+    }
+
+    fn of(store: &RedisStore, algorithm: A, limit: RedisLimit) -> Self {
+        Self { store: store.clone(), name: Name::new(DEFAULT_NAME), algorithm, limit }
     }
 
     /// Names the limit: limiters of the same name share their buckets, whichever server they are on.
@@ -95,15 +107,6 @@ impl<A: Algorithm> RedisLimiter<A> {
     #[must_use]
     pub fn named(self, name: &str) -> Self {
         Self { name: Name::new(name), ..self }
-    }
-
-    /// Counts in 10^-`places` tokens: see [`RedisLimit::places`].
-    ///
-    /// # Errors
-    ///
-    /// As [`RedisLimit::places`].
-    pub fn places(self, places: u32) -> Result<Self, QuotaError> {
-        Ok(Self { limit: RedisLimit::places(self.algorithm, places)?, ..self })
     }
 
     /// The algorithm, with its numbers.
