@@ -1,0 +1,244 @@
+//! Decisions in Redis, a round trip each, beside other scripts: how many a second, one after the other and 64 at a time, and what
+//! each takes of the server's one core.
+//!
+//! ```console
+//! $ cargo bench --features redis --bench redis
+//! ```
+//!
+//! starts a `redis-server` of its own on the loopback. All rows are measured in turn, over several rounds; the medians are printed.
+//! `BENCH_ROUNDS` says how many, seven by default.
+
+#![allow(clippy::expect_used)]
+
+use std::cell::Cell;
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use flowgate::redis::{RedisLimitSet, RedisLimiter, RedisStore};
+use flowgate::{Gcra, Quota, SlidingWindow};
+use redis::aio::ConnectionManager;
+use redis::{Script, Value};
+
+/// How long a row is measured in a round.
+const SPAN: Duration = Duration::from_millis(700);
+/// So many users, each with a bucket.
+const KEYS: u64 = 1_000;
+const RATE: u64 = 1_000_000;
+const BURST: u64 = 1_000_000_000;
+
+/// A token bucket in a hash, as it is often written: two fields in floating point, and a time to live apart.
+const HASH: &str = r"
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+local rate, burst, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local state = redis.call('HMGET', KEYS[1], 'tokens', 'since')
+local tokens = tonumber(state[1]) or burst
+local since = tonumber(state[2]) or now
+tokens = math.min(burst, tokens + math.max(0, now - since) * rate)
+local allowed = 0
+if tokens >= cost then
+  tokens = tokens - cost
+  allowed = 1
+end
+redis.call('HSET', KEYS[1], 'tokens', tokens, 'since', now)
+redis.call('PEXPIRE', KEYS[1], math.ceil(burst / rate * 1000) + 1)
+return { allowed, math.floor(tokens) }
+";
+
+/// GCRA on one float, the theoretical arrival time, as go-redis/redis_rate keeps it; in words of our own.
+const GCRA: &str = r"
+local burst, rate, period, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local interval = period / rate
+local time = redis.call('TIME')
+local now = (time[1] - 1500000000) + time[2] / 1000000
+local due = tonumber(redis.call('GET', KEYS[1]) or now)
+local next_due = math.max(due, now) + interval * cost
+local slack = now - (next_due - interval * burst)
+local left = slack / interval
+if left < 0 then
+  return { 0, 0, tostring(-slack), tostring(due - now) }
+end
+local reset = next_due - now
+if reset > 0 then
+  redis.call('SET', KEYS[1], next_due, 'EX', math.ceil(reset))
+end
+return { cost, left, tostring(-1), tostring(reset) }
+";
+
+#[derive(Clone)]
+enum Row {
+    Bucket(RedisLimiter),
+    Gcra(RedisLimiter<Gcra>),
+    Sliding(RedisLimiter<SlidingWindow>),
+    Set(RedisLimitSet<2>),
+    Script(ConnectionManager, Rc<Script>, &'static str, Vec<u64>),
+    /// What a round trip takes that decides nothing.
+    Get(ConnectionManager),
+}
+
+impl Row {
+    async fn call(&mut self, key: u64) {
+        match self {
+            Self::Bucket(limiter) => drop(limiter.try_consume(key, 1).await.expect("a grant")),
+            Self::Gcra(limiter) => drop(limiter.try_consume(key, 1).await.expect("a grant")),
+            Self::Sliding(limiter) => drop(limiter.try_consume(key, 1).await.expect("a grant")),
+            Self::Set(set) => drop(set.try_consume(key, [1, 1]).await.expect("grants")),
+            Self::Script(connection, script, name, numbers) => {
+                let mut call = script.key(format!("{name}:{key}"));
+                for number in &*numbers {
+                    call.arg(number);
+                }
+                let reply: Vec<Value> = call.invoke_async(connection).await.expect("a reply");
+                assert_eq!(reply.first(), Some(&Value::Int(1)));
+            }
+            Self::Get(connection) => {
+                let mut get = redis::cmd("GET");
+                let reply: Value = get.arg(key).query_async(connection).await.expect("a reply");
+                assert_eq!(reply, Value::Nil);
+            }
+        }
+    }
+}
+
+struct Server {
+    process: Child,
+    port: u16,
+}
+
+impl Server {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("its number").port();
+        drop(listener);
+        let port_text = port.to_string();
+        let process = Command::new("redis-server")
+            .args(["--port", &port_text, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server, to be installed first");
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Self { process, port }
+    }
+
+    /// The microseconds of a processor that the server has used so far.
+    fn used_us(&self) -> f64 {
+        let client = redis::Client::open(format!("redis://127.0.0.1:{}/", self.port));
+        let mut connection = client.and_then(|client| client.get_connection()).expect("a server");
+        let cpu: String =
+            redis::cmd("INFO").arg("cpu").query(&mut connection).expect("its figures");
+        let figure = |name: &str| -> f64 {
+            let found = cpu.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            found.and_then(|text| text.trim().parse().ok()).expect("a figure")
+        };
+        (figure("used_cpu_user") + figure("used_cpu_sys")) * 1e6
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+/// Calls in a second, with so many in flight, and all of them.
+async fn measure(row: &Row, in_flight: u64) -> (f64, f64) {
+    let calls = Rc::new(Cell::new(0_u64));
+    let started = Instant::now();
+    let tasks = (0..in_flight).map(|task| {
+        let (mut row, calls) = (row.clone(), calls.clone());
+        tokio::task::spawn_local(async move {
+            while started.elapsed() < SPAN {
+                let call = calls.get();
+                calls.set(call + 1);
+                row.call((call * 7 + task) % KEYS).await;
+            }
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.expect("no row panics");
+    }
+    // Far below 2^53.
+    #[allow(clippy::cast_precision_loss)]
+    let calls = calls.get() as f64;
+    (calls / started.elapsed().as_secs_f64(), calls)
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+async fn run() {
+    let rounds = std::env::var("BENCH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(7);
+    let server = Server::start();
+    let url = format!("redis://127.0.0.1:{}/", server.port);
+    let store = RedisStore::connect(&url).await.expect("a server");
+    let store = store.timeout(Duration::from_secs(10));
+    let client = redis::Client::open(&*url).expect("an address");
+    let connection = ConnectionManager::new(client).await.expect("a server");
+    let quota = Quota::per_second(RATE).burst(BURST);
+    let window = SlidingWindow::new(BURST, Duration::from_secs(1));
+    let script = |text, name, numbers: &[u64]| {
+        Row::Script(connection.clone(), Rc::new(Script::new(text)), name, numbers.to_vec())
+    };
+    let two = [("requests", quota), ("tokens", quota)];
+    let rows = [
+        ("flowgate, token bucket", Row::Bucket(RedisLimiter::new(&store, quota).expect("ours"))),
+        ("a hash: HMGET, HSET, PEXPIRE", script(HASH, "hash", &[RATE, BURST, 1])),
+        ("GCRA on a float, as redis_rate", script(GCRA, "gcra", &[BURST, RATE, 1, 1])),
+        (
+            "flowgate, GCRA",
+            Row::Gcra(RedisLimiter::new(&store, Gcra::new(quota)).expect("ours").named("g")),
+        ),
+        (
+            "flowgate, sliding window",
+            Row::Sliding(RedisLimiter::new(&store, window).expect("ours").named("s")),
+        ),
+        (
+            "flowgate, two limits at once",
+            Row::Set(RedisLimitSet::new(&store, "set", two).expect("ours")),
+        ),
+        ("GET of nothing", Row::Get(connection.clone())),
+    ];
+    let mut figures = vec![[const { Vec::new() }; 3]; rows.len()];
+    for round in 0..=rounds {
+        for (row, figures) in rows.iter().zip(&mut figures) {
+            let (alone, _) = measure(&row.1, 1).await;
+            let before_us = server.used_us();
+            let (together, calls) = measure(&row.1, 64).await;
+            let server_us = (server.used_us() - before_us) / calls;
+            // The first one warms up.
+            if round > 0 {
+                for (to, figure) in figures.iter_mut().zip([alone, together, server_us]) {
+                    to.push(figure);
+                }
+            }
+        }
+    }
+    println!(
+        "| a decision | one after the other, 1/s | 64 in flight, 1/s | beside ours | of the server's core, us |"
+    );
+    println!("|---|---:|---:|---:|---:|");
+    let ours = figures[0][1].clone();
+    for ((name, _), [alone, together, server_us]) in rows.iter().zip(figures) {
+        // Round by round: what disturbs one disturbs its neighbour.
+        let ratios = together.iter().zip(&ours).map(|(row, ours)| ours / row).collect();
+        println!(
+            "| {name} | {:.0} | {:.0} | {:.2} | {:.2} |",
+            median(alone),
+            median(together),
+            median(ratios),
+            median(server_us)
+        );
+    }
+}
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    tokio::task::LocalSet::new().block_on(&runtime.expect("a runtime"), run());
+}
