@@ -205,3 +205,101 @@ fn greatest_common_divisor(mut one: u128, mut other: u128) -> u128 {
 fn reduced(number: u128, divisor: u128) -> u64 {
     u64::try_from(number.checked_div(divisor).unwrap_or(0)).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn scale(quota: &str) -> Scale {
+        Scale::new(&quota.parse().unwrap(), 0, None).unwrap()
+    }
+
+    #[test]
+    fn a_grain_is_the_coarsest_of_which_burst_and_rate_are_whole() {
+        let numbers = |quota| {
+            let scale = scale(quota);
+            (scale.grains_per_token, scale.grains_per_period, scale.period_us)
+        };
+        assert_eq!(numbers("100/s"), (1, 1, 10_000));
+        assert_eq!(numbers("7/h"), (1, 7, 3_600_000_000));
+        assert_eq!(numbers("2.5/s burst 10"), (10, 1, 40_000));
+        assert_eq!(numbers("3/s burst 0.25"), (100, 3, 10_000));
+        assert_eq!(numbers("0.000000001/s burst 1"), (1_000_000_000, 1, 1_000_000));
+        assert_eq!(numbers("1500000000/s"), (1, 1_500, 1));
+        // A period that is no whole number of microseconds is exact, too.
+        let odd = Quota::new(1, Duration::from_nanos(1_001));
+        let odd = Scale::new(&odd, 0, None).unwrap();
+        assert_eq!((odd.grains_per_period, odd.period_us), (1_000, 1_001));
+    }
+
+    #[test]
+    fn a_cost_is_rounded_up_and_a_capacity_down() {
+        let scale = Scale::new(&"10/s burst 2.55".parse().unwrap(), 0, Some(1)).unwrap();
+        assert_eq!(scale.capacity_grains(), 25);
+        assert_eq!(scale.grains(Tokens::decimal(101, 2)), 11);
+        assert_eq!(scale.grains(Tokens::MAX), u64::MAX);
+        assert_eq!(scale.tokens(25), Tokens::decimal(25, 1));
+        assert_eq!(
+            Scale::new(&"10/s burst 0.4".parse().unwrap(), 0, Some(0)),
+            Err(QuotaError::ZeroBurst)
+        );
+    }
+
+    #[test]
+    fn a_smaller_bucket_is_never_larger_or_empty() {
+        let scale = scale("100/s");
+        assert_eq!(scale.with_capacity(100), Some(scale));
+        assert_eq!(scale.with_capacity(99).map(|scale| scale.capacity_grains()), Some(99));
+        assert_eq!(scale.with_capacity(101), None);
+        assert_eq!(scale.with_capacity(0), None);
+    }
+
+    #[test]
+    fn what_arrives_in_a_time_is_rounded_up() {
+        let scale = scale("100/s");
+        assert_eq!(scale.grains_in(Duration::from_secs(1)), 100);
+        assert_eq!(scale.grains_in(Duration::from_millis(10)), 1);
+        assert_eq!(scale.grains_in(Duration::from_nanos(10_000_001)), 2);
+        assert_eq!(scale.grains_in(Duration::ZERO), 0);
+        assert_eq!(scale.grains_in(Duration::MAX), u64::MAX);
+    }
+
+    #[test]
+    fn what_fills_too_slowly_is_refused_and_debt_is_bounded_by_it() {
+        let year = Duration::from_secs(365 * 86_400);
+        let slow = |burst| Scale::new(&Quota::new(1, year).burst(burst), 0, None);
+        assert!(matches!(slow(5), Err(QuotaError::FillTooSlow { .. })));
+        assert_eq!(slow(4).unwrap().debt_grains(), 0);
+        assert_eq!(slow(1).unwrap().debt_grains(), 3);
+        assert_eq!(scale("10/s").debt_grains(), 80);
+    }
+
+    proptest! {
+        #[test]
+        fn all_that_a_script_adds_up_is_below_2_to_53(
+            tokens in 1_u64..1 << 40, period_ns in 1_u64..1 << 50, burst in 1_u64..1 << 45, places in 0_u32..10,
+        ) {
+            let quota = Quota::new(tokens, Duration::from_nanos(period_ns)).burst(burst);
+            let Ok(scale) = Scale::new(&quota, 0, Some(places)) else { return Ok(()) };
+            let span = u128::from(scale.capacity_grains() + scale.debt_grains());
+            let largest = span * u128::from(scale.period_us()) + 2 * u128::from(scale.refill());
+            prop_assert!(largest < u128::from(EXACT));
+            prop_assert!(scale.full_level() - scale.lowest_level() <= (EXACT - 1).cast_signed());
+        }
+
+        #[test]
+        fn a_wait_is_tight_on_both_sides(
+            tokens in 1_u64..1 << 20, burst in 1_u64..1 << 20, part in 0_u64..=100, wanted in 0_u64..=100,
+        ) {
+            let quota = Quota::per_second(tokens).burst(burst);
+            let scale = Scale::new(&quota, 0, None).unwrap();
+            let level = scale.full_level() / 100 * i64::try_from(part).unwrap();
+            let wanted = scale.level_of(burst * wanted / 100);
+            let wait_us = i64::try_from(scale.wait_us(level, wanted)).unwrap();
+            let refill = i64::try_from(scale.refill()).unwrap();
+            prop_assert!(level + wait_us * refill >= wanted);
+            prop_assert!(wait_us == 0 || level + (wait_us - 1) * refill < wanted);
+        }
+    }
+}
