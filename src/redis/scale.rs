@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(numbers("7/h"), (1, 7, 3_600_000_000));
         assert_eq!(numbers("2.5/s burst 10"), (10, 1, 40_000));
         assert_eq!(numbers("3/s burst 0.25"), (100, 3, 10_000));
-        assert_eq!(numbers("0.000000001/s burst 1"), (1_000_000_000, 1, 1_000_000));
+        assert_eq!(numbers("0.00000005/s burst 1"), (100_000_000, 1, 200_000));
         assert_eq!(numbers("1500000000/s"), (1, 1_500, 1));
         // A period that is no whole number of microseconds is exact, too.
         let odd = Quota::new(1, Duration::from_nanos(1_001));
