@@ -14,17 +14,12 @@ use crate::redis::StoreErrorKind;
 pub(crate) struct BucketInStore {
     store: RedisStore,
     name: Name,
-    scale: Scale,
     rule: Rule,
 }
 
 impl BucketInStore {
     pub(crate) fn new(store: RedisStore, name: Name, scale: Scale) -> Self {
-        Self { store, name, scale, rule: Rule::token_bucket(scale) }
-    }
-
-    pub(crate) fn scale(&self) -> &Scale {
-        &self.scale
+        Self { store, name, rule: Rule::token_bucket(scale) }
     }
 }
 

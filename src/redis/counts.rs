@@ -1,7 +1,5 @@
 //! A limit per window in whole numbers that a script can count with: see [`Scale`](super::scale::Scale).
 
-use core::time::Duration;
-
 use super::scale::{EXACT, check_places, floor_grains, places_of};
 use crate::algorithm::{PerPeriod, Start};
 use crate::error::QuotaError;
@@ -104,10 +102,6 @@ impl Counts {
 
     pub(crate) fn period_us(&self) -> u64 {
         self.period_us
-    }
-
-    pub(crate) fn period(&self) -> Duration {
-        Duration::from_micros(self.period_us)
     }
 
     /// The grains that one call could take.

@@ -27,7 +27,7 @@ use std::vec::Vec;
 /// }
 ///
 /// assert_eq!(&*Tenant { region: 1, id: 7 }.bytes(), b"1/7");
-/// assert_eq!(7_u64.bytes(), "7".bytes());
+/// assert_eq!(&*7_u64.bytes(), b"7");
 /// ```
 pub trait StoreKey {
     /// The key as bytes, any and as many as one likes. Those of different keys differ.
