@@ -31,9 +31,8 @@ impl Watched {
         let primary = Server::with(&flags);
         let port = primary.port().to_string();
         let replica = Server::with(&[&flags[..], &["--replicaof", "127.0.0.1", &port]].concat());
-        // Its file is its own, to be written by it.
-        let file = std::env::temp_dir()
-            .join(format!("flowgate-sentinel-{}-{port}.conf", std::process::id()));
+        // To be written by it; gone with the primary's folder.
+        let file = primary.dir().join("sentinel.conf");
         let settings = format!(
             "sentinel monitor service 127.0.0.1 {port} 1\nsentinel auth-pass service secret\n\
              sentinel down-after-milliseconds service 500\nsentinel failover-timeout service 5000\n"
@@ -52,7 +51,6 @@ impl Watched {
             info.contains("master_link_status:up")
         })
         .await;
-        fs::remove_file(file).ok();
         watched
     }
 
