@@ -118,6 +118,12 @@ fn rows_of(path: &'static Path) -> Vec<Row> {
             },
             |limiter| limiter.try_consume(1).is_ok(),
         ),
+    ];
+    // The rate is above what others can be set to.
+    if path.name == LEASING.name {
+        return rows;
+    }
+    rows.extend([
         decision(
             path,
             "hot_handle",
@@ -144,12 +150,6 @@ fn rows_of(path: &'static Path) -> Vec<Row> {
             },
             |limiter| limiter.try_consume(1).is_ok(),
         ),
-    ];
-    // The rate is above what others can be set to.
-    if path.name == LEASING.name {
-        return rows;
-    }
-    rows.extend([
         decision(path, "governor", || governor(path), |limiter| limiter.check().is_ok()),
         decision(
             path,

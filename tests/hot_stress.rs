@@ -100,18 +100,19 @@ fn audit(name: &str, build: impl Fn(Quota) -> KeyedBuilder<u64>) {
             ("5000000/s burst 4000", 4),
         ] {
             let quota: Quota = quota.parse().unwrap();
-            let (granted, elapsed) = hammer(
-                || build(quota).stripes(stripes).build().unwrap(),
-                threads,
-                RUN,
-                take_somehow,
-            );
-            let ceiling = ceiling(quota, elapsed);
+            let started = Instant::now();
+            let users = build(quota).stripes(stripes).build().unwrap();
+            let (granted, _) = hammer(|| (), threads, RUN, |()| take_somehow(&users));
+            // And what is left, wherever it lies.
+            let granted = granted + users.consume_up_to(&KEY, u64::MAX);
+            let ceiling = ceiling(quota, started.elapsed());
             assert!(
                 granted <= ceiling,
                 "{name}, {threads} threads at {quota}: {granted} > {ceiling}"
             );
-            assert!(granted >= quota.capacity().whole() / 2, "{name} at {quota}: only {granted}");
+            // Nothing is lost but what overflows, and that is above what may lie beside stripes.
+            let least = quota.capacity().whole() / 16 * 15 - 2;
+            assert!(granted >= least, "{name}, {threads} threads at {quota}: {granted} < {least}");
         }
     }
 }
@@ -130,19 +131,22 @@ fn no_hot_key_is_oversold_in_a_lock_free_map() {
 /// Nobody drops the hot handle: what arrives is granted, to a hundredth, and never more.
 #[test]
 fn saturation_grants_all_that_arrives_and_no_more() {
-    let quota: Quota = "100000/s burst 10000".parse().unwrap();
+    // Of a bucket that is empty at first nothing overflows, however busy the machine is.
+    let quota: Quota = "100000/s burst 200000".parse().unwrap();
     let started = Instant::now();
     let users = KeyedLimiter::<u64>::builder(quota).stripes(2).build().unwrap();
     let hot = users.hot_handle(&KEY);
+    let drained = users.consume_up_to(&KEY, u64::MAX);
+    let empty = Instant::now();
     let (granted, _) = hammer(
         || (),
         2,
         Duration::from_millis(500),
         |()| u64::from(hot.is_allowed()) + users.consume_up_to(&KEY, 1),
     );
-    let least = started.elapsed();
+    let least = empty.elapsed();
     let granted = granted + users.consume_up_to(&KEY, u64::MAX);
-    assert!(granted <= ceiling(quota, started.elapsed()), "{granted}");
+    assert!(drained + granted <= ceiling(quota, started.elapsed()), "{granted}");
     let due = u64::try_from(least.as_micros() / 10).unwrap();
     assert!(granted + granted / 100 >= due, "{granted} of {due}");
 }
