@@ -108,7 +108,7 @@ fn run(mode: Mode, url: &str, mut server: Option<&mut Server>) -> Result<Outcome
     println!("\n{mode}: {}\n", mode.explained());
     // Time to start, and to connect.
     let clock = SharedClock::beginning_in(Duration::from_millis(500));
-    let processes = Processes::start(mode, url, clock)?;
+    let mut processes = Processes::start(mode, url, clock)?;
     let mut chart = Chart::new(std::io::stdout().is_terminal());
     let mut is_up = Vec::new();
     for column in 0..COLUMNS {
@@ -122,6 +122,7 @@ fn run(mode: Mode, url: &str, mut server: Option<&mut Server>) -> Result<Outcome
         is_up.push(server.is_none() || !(KILLED..STARTED).contains(&column));
         let ends = COLUMN * u32::try_from(column + 1)?;
         thread::sleep(ends.saturating_sub(clock.now()));
+        processes.check()?;
         chart.draw(&processes.grants(), &is_up, (column + 1).saturating_sub(DELAY));
     }
     let (grants, asked) = processes.end()?;

@@ -48,6 +48,16 @@ impl Processes {
         self.grants.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// That none has ended with an error, which it has told.
+    pub(crate) fn check(&mut self) -> Result<(), Box<dyn Error>> {
+        for child in &mut self.running {
+            if let Some(status) = child.try_wait()?.filter(|status| !status.success()) {
+                return Err(format!("a process ended with {status}").into());
+            }
+        }
+        Ok(())
+    }
+
     /// Waits for all of them: all grants, and how often the store was asked.
     pub(crate) fn end(mut self) -> Result<(Vec<Grant>, u64), Box<dyn Error>> {
         let mut asked = 0;
@@ -55,11 +65,9 @@ impl Processes {
             asked += reader.join().map_err(|_| "the output of a process was not read")?;
         }
         for child in &mut self.running {
-            let status = child.wait()?;
-            if !status.success() {
-                return Err(format!("a process ended with {status}").into());
-            }
+            child.wait()?;
         }
+        self.check()?;
         Ok((self.grants(), asked))
     }
 }
