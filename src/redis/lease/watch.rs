@@ -2,7 +2,7 @@
 
 use crate::redis::StoreError;
 
-#[cfg_attr(not(any(feature = "metrics", feature = "tracing")), allow(unused_variables))]
+#[cfg_attr(not(feature = "tracing"), allow(unused_variables))]
 pub(super) fn goes_down(error: &StoreError) {
     #[cfg(feature = "tracing")]
     tracing::warn!(target: "flowgate", %error, "the shared store of rate limits is away");
