@@ -509,7 +509,8 @@ async fn a_store_that_is_back_is_told_what_was_granted_without_it() {
     if no_server() {
         return;
     }
-    let server = Server::start();
+    // What it has written it has after a restart.
+    let mut server = Server::with(&["--appendonly", "yes", "--appendfsync", "always"]);
     let quota = Quota::per_second(200).burst(4_000);
     // Each asks for no more than it was asked for.
     let lease = |when_down| Lease::when_down(when_down).lifetime(SECOND).processes(10_000);
@@ -519,8 +520,7 @@ async fn a_store_that_is_back_is_told_what_was_granted_without_it() {
     let other = named(lease(WhenDown::Deny));
     let began = Instant::now();
     grant(&users, "alice", 3_800).await;
-    // It hangs, and forgets nothing.
-    server.signal("STOP");
+    server.kill();
     notice(&users).await;
     let (noticed, mut used) = (Instant::now(), 0);
     while noticed.elapsed() < SECOND {
@@ -528,7 +528,7 @@ async fn a_store_that_is_back_is_told_what_was_granted_without_it() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     assert!(used >= 100, "{used}");
-    server.signal("CONT");
+    server.run();
     recovers(&users).await;
     // All that was refilled since, less what was used: it has a lot, but not this.
     let refilled = 200 * u64::try_from(began.elapsed().as_millis()).unwrap() / 1_000;
@@ -569,6 +569,9 @@ async fn in_a_set_with_others_all_grant_or_nothing_is_taken() {
     assert_eq!(rejected.names().collect::<Vec<_>>(), ["local"]);
     assert_eq!(shared.leased("alice"), leased);
     assert!(set.try_consume("alice", [1, 991]).unwrap_err().is_never());
+    // Each that says no is named.
+    let rejected = set.try_consume("bob", [21, 5]).unwrap_err();
+    assert_eq!(rejected.names().collect::<Vec<_>>(), ["local", "shared"]);
 }
 
 #[tokio::test]
