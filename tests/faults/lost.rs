@@ -16,11 +16,15 @@ use crate::table::Row;
 const AWAY: [&str; 3] = ["ConnectionLost", "Unreachable", "TimedOut"];
 
 /// Killed for most of a second, and back with nothing.
-pub(crate) fn killed(_suite: &Suite) -> Vec<Row> {
+pub(crate) fn killed(suite: &Suite) -> Vec<Row> {
+    // Tries come less often as time goes by.
+    let away = suite.run(600, 2_500);
     let policies =
         [WhenDown::Deny, WhenDown::Share { processes: PROCESSES as u32 }, WhenDown::Allow];
-    let mut rows: Vec<Row> = policies.into_iter().map(killed_with_leases).collect();
-    let (seen, _, back_us) = kill_once(Mode::Remote, Traffic::Saturated);
+    let mut rows: Vec<Row> =
+        policies.into_iter().map(|policy| killed_with_leases(policy, away)).collect();
+    rows.push(killed_at_rest());
+    let (seen, _, back_us) = kill_once(Mode::Remote, Traffic::Saturated, away);
     let back = seen.all_granted_after(back_us);
     rows.push(Row::new(
         "remote",
@@ -32,26 +36,26 @@ pub(crate) fn killed(_suite: &Suite) -> Vec<Row> {
 }
 
 /// What was seen, and when the server was killed and was back.
-fn kill_once(mode: Mode, traffic: Traffic) -> (Seen, u64, u64) {
+fn kill_once(mode: Mode, traffic: Traffic, away: Duration) -> (Seen, u64, u64) {
     let mut server = Server::start();
     let mut plan = plan(server.url(), mode);
     plan.traffic = traffic;
-    let fleet = Fleet::start(PROCESSES, &plan, ms(2_400));
+    let fleet = Fleet::start(PROCESSES, &plan, ms(1_800) + away);
     fleet.sleep_until(ms(700));
     let killed_us = now_us();
     server.kill();
-    fleet.sleep_until(ms(1_300));
+    fleet.sleep_until(ms(700) + away);
     server.run();
     let back_us = now_us();
     (Seen::of(fleet.finish()), killed_us, back_us)
 }
 
-fn killed_with_leases(when_down: WhenDown) -> Row {
+fn killed_with_leases(when_down: WhenDown, away: Duration) -> Row {
     let mode = Mode::Leased { lifetime: LIFETIME, when_down, is_relaxed: false };
     // With traffic that uses up what is leased at once there would be none to be seen.
     let is_steady = when_down == WhenDown::Deny;
     let traffic = if is_steady { Traffic::Steady } else { Traffic::Saturated };
-    let (seen, killed_us, back_us) = kill_once(mode, traffic);
+    let (seen, killed_us, back_us) = kill_once(mode, traffic, away);
     let drained_us = killed_us + micros(LIFETIME);
     let in_outage = granted_between(&seen.grants, drained_us, back_us);
     let back = seen.all_granted_after(back_us);
@@ -107,6 +111,28 @@ fn killed_with_leases(when_down: WhenDown) -> Row {
             seen.over <= 0.0 && uncounted > 100 && in_outage == 0 && found,
         ),
     }
+}
+
+/// Killed while all rest, each with tokens that it leased for a moment's calls: when they begin again their time is over.
+fn killed_at_rest() -> Row {
+    let mut server = Server::start();
+    let mut plan = plan(server.url(), leased());
+    plan.traffic = Traffic::InStep;
+    let fleet = Fleet::start(PROCESSES, &plan, ms(1_000));
+    fleet.sleep_until(ms(430));
+    server.kill();
+    let drained_us = now_us() + micros(LIFETIME);
+    fleet.sleep_until(ms(700));
+    let back_us = now_us();
+    server.run();
+    let seen = Seen::of(fleet.finish());
+    let late = granted_between(&seen.grants, drained_us, back_us);
+    Row::new(
+        "leased, at rest",
+        "nothing that was leased is used 100 ms later",
+        format!("{}; {late} granted; {}", seen.figure(), seen.kinds()),
+        seen.over <= 0.0 && late == 0 && !seen.errors.is_empty(),
+    )
 }
 
 /// Kills the server again and again, and has it run at once.

@@ -131,7 +131,7 @@ pub(crate) fn unanswered(suite: &Suite) -> Vec<Row> {
             format!("{}, {times} times", mode.name()),
             "never over; what was taken and not told is lost",
             format!("{}; {:.0} % of all there was; {}", seen.figure(), share * 100.0, seen.kinds()),
-            seen.over <= 0.0 && seen.has_error("TimedOut") && (0.2..1.0).contains(&share),
+            seen.over <= 0.0 && seen.has_error("TimedOut") && (0.5..1.0).contains(&share),
         )
     };
     both_modes().map(row).into()
