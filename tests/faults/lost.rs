@@ -18,9 +18,12 @@ const AWAY: [&str; 3] = ["ConnectionLost", "Unreachable", "TimedOut"];
 /// Killed for most of a second, and back with nothing.
 pub(crate) fn killed(suite: &Suite) -> Vec<Row> {
     // Tries come less often as time goes by.
-    let away = suite.run(600, 2_500);
-    let policies =
-        [WhenDown::Deny, WhenDown::Share { processes: PROCESSES as u32 }, WhenDown::Allow];
+    let away = suite.run(600, 4_000);
+    let policies = [
+        WhenDown::Deny,
+        WhenDown::Share { processes: u32::try_from(PROCESSES).unwrap() },
+        WhenDown::Allow,
+    ];
     let mut rows: Vec<Row> =
         policies.into_iter().map(|policy| killed_with_leases(policy, away)).collect();
     rows.push(killed_at_rest());
