@@ -52,6 +52,8 @@ set_up() {
         packages+=(ca-certificates)
     # Limits that servers share are tested on real ones; without, those tests would be skipped.
     command -v redis-server >/dev/null && command -v redis-cli >/dev/null || packages+=(redis-server redis-tools)
+    # Sets the clock of a server in ci/faults.sh.
+    compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || packages+=(libfaketime)
     export FLOWGATE_NO_SKIPS=1
     ((${#packages[@]} == 0)) || install_debian "${packages[@]}"
 

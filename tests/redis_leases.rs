@@ -299,6 +299,63 @@ async fn a_limiter_that_is_dropped_ends_its_task() {
     until("the end of the task", async || tasks() == before).await;
 }
 
+#[test]
+fn when_its_runtime_is_gone_calls_say_so_and_none_hangs() {
+    if no_server() {
+        return;
+    }
+    let server = Server::start();
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(1).enable_all().build().unwrap()
+    };
+    let lifetime = Duration::from_millis(200);
+    let first = runtime();
+    let users = first.block_on(async {
+        let users = users(&server, slow(), TEN_SECONDS.lifetime(lifetime)).await;
+        grant(&users, "alice", 1).await;
+        users
+    });
+    drop(first);
+    std::thread::sleep(lifetime);
+    let denied = users.try_consume("alice", 1).unwrap_err();
+    assert!(
+        matches!(denied, Denied::Unavailable(why) if why.kind() == StoreErrorKind::Stopped),
+        "{denied}"
+    );
+    runtime().block_on(async {
+        let denied = soon(users.decide("bob", 1)).await.unwrap_err();
+        assert!(matches!(denied, Denied::Unavailable(_)), "{denied}");
+        soon(users.shutdown()).await;
+    });
+}
+
+#[tokio::test]
+async fn many_keys_at_once_have_a_bucket_each() {
+    if no_server() {
+        return;
+    }
+    let server = Server::start();
+    let users = users(&server, slow(), TEN_SECONDS).await;
+    let tasks: Vec<_> = (0..500)
+        .map(|number| {
+            let users = users.clone();
+            tokio::spawn(async move {
+                let key = format!("user {number}");
+                for _ in 0..3 {
+                    grant(&users, &key, 300).await;
+                }
+                assert!(soon(users.decide(&key, 300)).await.is_err());
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(users.stats().keys, 500);
+    assert_eq!(server.say::<u64>(&["DBSIZE"]), 500);
+}
+
 /// What was wrong, and what it says.
 async fn refused(url: &str, quota: Quota, lease: Lease) -> (LeaseError, String) {
     let error = Users::connect(url, quota, lease).await.unwrap_err();

@@ -16,6 +16,7 @@ pub(crate) struct Server {
     port: u16,
     dir: PathBuf,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 /// Whether servers can be started here. If not the test says so, and is over.
@@ -59,12 +60,24 @@ impl Server {
     }
 
     pub(crate) fn on_port(port: u16, arguments: &[&str]) -> Self {
+        Self::in_environment(port, arguments, &[])
+    }
+
+    /// A server whose process has more in its environment.
+    pub(crate) fn with_environment(environment: &[(&str, &str)]) -> Self {
+        Self::in_environment(free_port(), &[], environment)
+    }
+
+    fn in_environment(port: u16, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let number = STARTED.fetch_add(1, Relaxed);
         let dir = format!("flowgate-redis-{}-{number}", std::process::id());
         let dir = std::env::temp_dir().join(dir);
         fs::create_dir_all(&dir).unwrap();
         let arguments = arguments.iter().map(ToString::to_string).collect();
-        let mut server = Self { process: None, port, dir, arguments };
+        let environment =
+            environment.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+        let environment = environment.collect();
+        let mut server = Self { process: None, port, dir, arguments, environment };
         server.run();
         server
     }
@@ -83,6 +96,7 @@ impl Server {
             .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             .args(["--dir".as_ref(), self.dir.as_os_str()])
             .args(flags)
+            .envs(self.environment.clone())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
