@@ -1,5 +1,6 @@
 //! Decisions in Redis, a round trip each, beside other scripts: how many a second, one after the other and 64 at a time, and what
-//! each takes of the server's one core.
+//! each takes of the server's one core. Then decisions on leased tokens, beside those on a bucket of the process's own, and how
+//! often they ask the server.
 //!
 //! ```console
 //! $ cargo bench --features redis --bench redis
@@ -16,8 +17,8 @@ use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use flowgate::redis::{RedisLimitSet, RedisLimiter, RedisStore};
-use flowgate::{Gcra, Quota, SlidingWindow};
+use flowgate::redis::{Lease, LeasedLimiter, RedisLimitSet, RedisLimiter, RedisStore, WhenDown};
+use flowgate::{Gcra, KeyedLimiter, Quota, SlidingWindow, TokenBucket};
 use redis::aio::ConnectionManager;
 use redis::{Script, Value};
 
@@ -173,9 +174,13 @@ fn median(mut figures: Vec<f64>) -> f64 {
     figures[figures.len() / 2]
 }
 
-async fn run() {
-    let rounds = std::env::var("BENCH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(7);
-    let server = Server::start();
+fn rounds() -> usize {
+    std::env::var("BENCH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(7)
+}
+
+/// Returns the decisions a second of a row, one after the other.
+async fn run(server: &Server) -> f64 {
+    let rounds = rounds();
     let url = format!("redis://127.0.0.1:{}/", server.port);
     let store = RedisStore::connect(&url).await.expect("a server");
     let store = store.timeout(Duration::from_secs(10));
@@ -225,6 +230,7 @@ async fn run() {
     );
     println!("|---|---:|---:|---:|---:|");
     let ours = figures[0][1].clone();
+    let one_after_the_other = median(figures[0][0].clone());
     for ((name, _), [alone, together, server_us]) in rows.iter().zip(figures) {
         // Round by round: what disturbs one disturbs its neighbour.
         let ratios = together.iter().zip(&ours).map(|(row, ours)| ours / row).collect();
@@ -236,9 +242,108 @@ async fn run() {
             median(server_us)
         );
     }
+    one_after_the_other
+}
+
+/// So many decisions of a local row in a round.
+const DECISIONS: u32 = 4_000_000;
+/// More than one thread can use.
+const PLENTY: u64 = 400_000_000;
+
+/// The nanoseconds of a decision; all of them must be grants, but for those while the next batch is under way.
+fn local(decide: &dyn Fn() -> bool) -> f64 {
+    let (started, mut granted) = (Instant::now(), 0_u32);
+    for _ in 0..DECISIONS {
+        granted += u32::from(std::hint::black_box(decide()));
+    }
+    let ns = started.elapsed().as_secs_f64() * 1e9 / f64::from(DECISIONS);
+    assert!(granted > DECISIONS / 100 * 95, "{granted} of {DECISIONS}");
+    ns
+}
+
+fn lease() -> Lease {
+    Lease::when_down(WhenDown::Deny).lifetime(Duration::from_millis(500)).processes(1)
+}
+
+async fn leased(url: &str, quota: Quota) -> LeasedLimiter<u64> {
+    let limiter = LeasedLimiter::connect(url, quota, lease()).await.expect("a server");
+    // Batches grow to what is used.
+    for _ in 0..100 {
+        for _ in 0..100_000 {
+            std::hint::black_box(limiter.is_allowed(&7));
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    limiter
+}
+
+/// Decisions on tokens that are leased, beside those of a process alone.
+async fn run_leased(server: &Server, one_after_the_other: f64) {
+    let url = format!("redis://127.0.0.1:{}/1", server.port);
+    let quota = Quota::per_second(PLENTY).burst(PLENTY);
+    let limiter = leased(&url, quota).await;
+    let handle = limiter.handle(&7).expect("room");
+    // Never full, which is their faster way.
+    let never_full = Quota::per_second(1_000).burst(PLENTY * 1_000);
+    let bucket = TokenBucket::new(never_full).expect("a bucket");
+    let keyed = KeyedLimiter::<u64>::new(never_full).expect("a limiter");
+    let rows: [(&str, &dyn Fn() -> bool); 4] = [
+        ("a bucket of one word", &|| bucket.is_allowed()),
+        ("leased, by handle", &|| handle.is_allowed()),
+        ("a keyed limiter", &|| keyed.is_allowed(&7)),
+        ("leased, by key", &|| limiter.is_allowed(&7)),
+    ];
+    let mut figures = [const { Vec::new() }; 4];
+    for round in 0..=rounds() {
+        for ((_, decide), figures) in rows.iter().zip(&mut figures) {
+            let ns = local(*decide);
+            if round > 0 {
+                figures.push(ns);
+            }
+        }
+    }
+    println!("\n| a decision on one thread | ns | beside the row before | beside a round trip |");
+    println!("|---|---:|---:|---:|");
+    for (at, (name, _)) in rows.iter().enumerate() {
+        let before = &figures[at - at % 2];
+        let ratios = figures[at].iter().zip(before).map(|(row, before)| row / before).collect();
+        let ns = median(figures[at].clone());
+        let times = 1e9 / ns / one_after_the_other;
+        println!("| {name} | {ns:.1} | {:.2} | {times:.0} x |", median(ratios));
+    }
+    println!("\n| decisions a second | calls to the server for a million | granted |");
+    println!("|---:|---:|---:|");
+    for per_ms in [1, 10, 100, 1_000] {
+        let quota = Quota::per_second(per_ms * 2_000).burst(per_ms * 4_000);
+        let name = format!("rate-{per_ms}");
+        let store = RedisStore::connect(&url).await.expect("a server");
+        let limiter = LeasedLimiter::<u64>::new(&store, &name, quota, lease()).expect("ours");
+        let (started, mut decided, mut granted) = (Instant::now(), 0_u64, 0_u64);
+        let mut ticks = tokio::time::interval(Duration::from_millis(1));
+        while started.elapsed() < Duration::from_secs(3) {
+            ticks.tick().await;
+            for _ in 0..per_ms {
+                decided += 1;
+                granted += u64::from(limiter.is_allowed(&7));
+            }
+        }
+        // Far below 2^53.
+        #[allow(clippy::cast_precision_loss)]
+        let (asked, share) = (
+            limiter.stats().asked as f64 * 1e6 / decided as f64,
+            granted as f64 * 100.0 / decided as f64,
+        );
+        println!("| {} | {asked:.0} | {share:.1} % |", decided / 3);
+    }
 }
 
 fn main() {
+    let server = Server::start();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    tokio::task::LocalSet::new().block_on(&runtime.expect("a runtime"), run());
+    let runtime = runtime.expect("a runtime");
+    let one_after_the_other = tokio::task::LocalSet::new().block_on(&runtime, run(&server));
+    // Decisions keep a thread busy, and the task that asks the server needs one, too.
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    runtime.expect("a runtime").block_on(run_leased(&server, one_after_the_other));
 }
