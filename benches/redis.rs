@@ -284,7 +284,7 @@ async fn run_leased(server: &Server, one_after_the_other: f64) {
     let limiter = leased(&url, quota).await;
     let handle = limiter.handle(&7).expect("room");
     // Never full, which is their faster way.
-    let never_full = Quota::per_second(1_000).burst(PLENTY * 1_000);
+    let never_full = Quota::per_second(1_000_000).burst(PLENTY * 10);
     let bucket = TokenBucket::new(never_full).expect("a bucket");
     let keyed = KeyedLimiter::<u64>::new(never_full).expect("a limiter");
     let rows: [(&str, &dyn Fn() -> bool); 4] = [
