@@ -1,8 +1,8 @@
 //! The client's address as the key.
 
 use core::fmt;
+use core::marker::PhantomData;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
 use std::vec::Vec;
 
 use http::{Extensions, HeaderMap};
@@ -59,14 +59,12 @@ use super::key::Key;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct ClientIp {
+pub struct ClientIp<P = UsualPeer> {
     trusted: Vec<IpNet>,
     forwarding: Forwarding,
     ipv6_prefix: u8,
-    peer: Option<Arc<PeerOf>>,
+    peer: P,
 }
-
-type PeerOf = dyn Fn(&Extensions) -> Option<IpAddr> + Send + Sync;
 
 /// The connection's address, to be inserted into the extensions of its requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -98,10 +96,12 @@ impl ClientIp {
             trusted: networks.into_iter().map(without_mapping).collect(),
             forwarding: Forwarding::default(),
             ipv6_prefix: 64,
-            peer: None,
+            peer: UsualPeer,
         }
     }
+}
 
+impl<P> ClientIp<P> {
     /// Says which field the proxies write. A field that they do not write is the client's own.
     #[must_use]
     pub fn reading(mut self, forwarding: Forwarding) -> Self {
@@ -133,35 +133,18 @@ impl ClientIp {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn peer<T, A>(mut self, address: impl Fn(&T) -> A + Send + Sync + 'static) -> Self
+    pub fn peer<T, A, F>(self, address: F) -> ClientIp<PeerBy<F, T, A>>
     where
+        F: Fn(&T) -> A + Clone + Send + Sync + 'static,
         T: Send + Sync + 'static,
-        A: Into<Option<SocketAddr>>,
+        A: Into<Option<SocketAddr>> + 'static,
     {
-        self.peer = Some(Arc::new(move |extensions| {
-            let address = address(extensions.get::<T>()?).into()?;
-            Some(address.ip().to_canonical())
-        }));
-        self
-    }
-
-    #[inline]
-    fn peer_of(&self, extensions: &Extensions) -> Option<IpAddr> {
-        match &self.peer {
-            Some(peer) => peer(extensions),
-            None => usual_peer(extensions),
-        }
+        let Self { trusted, forwarding, ipv6_prefix, .. } = self;
+        let peer = PeerBy { address, found_in: PhantomData };
+        ClientIp { trusted, forwarding, ipv6_prefix, peer }
     }
 
     /// Passes over trusted proxies, from the connection on towards the client.
-    #[inline]
-    fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-        if !self.trusts(peer) {
-            return peer;
-        }
-        self.behind(peer, headers)
-    }
-
     #[inline(never)]
     fn behind(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         match self.forwarding {
@@ -175,7 +158,7 @@ impl ClientIp {
         for hop in hops {
             let Some(hop) = hop else { break };
             last = hop.to_canonical();
-            if !self.trusts(last) {
+            if !self.trusts(&last) {
                 break;
             }
         }
@@ -183,28 +166,58 @@ impl ClientIp {
     }
 
     #[inline]
-    fn trusts(&self, address: IpAddr) -> bool {
-        self.trusted.iter().any(|network| network.contains(&address))
+    fn trusts(&self, address: &IpAddr) -> bool {
+        self.trusted.iter().any(|network| network.contains(address))
     }
 
     #[inline]
-    fn masked(&self, address: IpAddr) -> IpAddr {
-        match address {
-            IpAddr::V4(_) => address,
-            IpAddr::V6(address) => {
-                let dropped = u32::from(128_u8.saturating_sub(self.ipv6_prefix));
-                // Dropping all 128 bits is no shift.
-                let mask = u128::MAX.checked_shl(dropped).unwrap_or(0);
-                IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask))
-            }
-        }
+    fn masked(&self, address: Ipv6Addr) -> Ipv6Addr {
+        let dropped = u32::from(128_u8.saturating_sub(self.ipv6_prefix));
+        // Dropping all 128 bits is no shift.
+        let mask = u128::MAX.checked_shl(dropped).unwrap_or(0);
+        Ipv6Addr::from_bits(address.to_bits() & mask)
     }
 }
 
-/// The connection's address, where it is if nobody says otherwise.
-fn usual_peer(extensions: &Extensions) -> Option<IpAddr> {
-    let own = extensions.get::<PeerAddr>().map(|PeerAddr(address)| address);
-    Some(own.or_else(|| extensions.get::<SocketAddr>())?.ip().to_canonical())
+/// Where the connection's address is found.
+pub trait Peer: Send + Sync + 'static {
+    fn peer(&self, extensions: &Extensions) -> Option<SocketAddr>;
+}
+
+/// In a [`PeerAddr`] or a `SocketAddr`: see [`ClientIp`].
+#[derive(Clone, Copy, Debug)]
+pub struct UsualPeer;
+
+impl Peer for UsualPeer {
+    #[inline]
+    fn peer(&self, extensions: &Extensions) -> Option<SocketAddr> {
+        let own = extensions.get::<PeerAddr>().map(|PeerAddr(address)| address);
+        own.or_else(|| extensions.get::<SocketAddr>()).copied()
+    }
+}
+
+/// Where a closure finds it: see [`ClientIp::peer`].
+pub struct PeerBy<F, T, A> {
+    address: F,
+    found_in: PhantomData<fn(&T) -> A>,
+}
+
+impl<F, T, A> Peer for PeerBy<F, T, A>
+where
+    F: Fn(&T) -> A + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+    A: Into<Option<SocketAddr>> + 'static,
+{
+    #[inline]
+    fn peer(&self, extensions: &Extensions) -> Option<SocketAddr> {
+        (self.address)(extensions.get::<T>()?).into()
+    }
+}
+
+impl<F: Clone, T, A> Clone for PeerBy<F, T, A> {
+    fn clone(&self) -> Self {
+        Self { address: self.address.clone(), found_in: PhantomData }
+    }
 }
 
 /// A network of IPv4-mapped addresses is one of IPv4 addresses, as which they are looked up.
@@ -221,18 +234,24 @@ impl Default for ClientIp {
     }
 }
 
-impl Key for ClientIp {
+impl<P: Peer> Key for ClientIp<P> {
     type Of = IpAddr;
     type Found<'r> = IpAddr;
 
     #[inline]
     fn key<'r>(&self, head: &RequestHead<'r>) -> Option<IpAddr> {
-        let peer = self.peer_of(head.extensions())?;
-        Some(self.masked(self.client(peer, head.headers())))
+        let mut address = self.peer.peer(head.extensions())?.ip().to_canonical();
+        if self.trusts(&address) {
+            address = self.behind(address, head.headers());
+        }
+        if let IpAddr::V6(address) = &mut address {
+            *address = self.masked(*address);
+        }
+        Some(address)
     }
 }
 
-impl fmt::Debug for ClientIp {
+impl<P> fmt::Debug for ClientIp<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientIp")
             .field("trusted", &self.trusted)

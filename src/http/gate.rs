@@ -24,7 +24,7 @@ use super::refusal::Refusal;
 use super::room::{Place, Room};
 use super::text::Text;
 use crate::tokens::Tokens;
-use crate::wait::{Costs, OfKeys, Rejected, Reservation, Standing};
+use crate::wait::{Costs, GrantedSet, OfKeys, Rejected, Reservation, Standing};
 
 /// All that a layer was told; its services share it.
 pub(super) struct Gate<Q: ?Sized + ToOwned, const N: usize, K> {
@@ -85,8 +85,12 @@ impl<Q: ?Sized + ToOwned, const N: usize> Clone for Wait<Q, N> {
 }
 
 /// What becomes of a request.
+// Which of them is not hidden in what it holds: so it stays in a register.
+#[repr(u8)]
 pub(super) enum Decision {
-    Pass(Passed),
+    Pass,
+    /// Apart from those of whom nothing is kept, which are most: what is large is moved at each step.
+    PassWith(Passed),
     Refuse(Answered),
     Wait(Pending),
 }
@@ -115,7 +119,7 @@ where
     #[inline]
     pub(super) fn decide(self: &Arc<Self>, head: &RequestHead<'_>) -> Decision {
         if self.skip.as_ref().is_some_and(|skip| skip(head)) {
-            return Decision::Pass(Passed::default());
+            return Decision::Pass;
         }
         let found = self.key.key(head);
         let key = match (&found, &self.without_key) {
@@ -127,38 +131,44 @@ where
         let costs = Costs(self.cost.as_ref().map_or([Tokens::ONE; N], |cost| cost(head)));
         if self.has_permits {
             return match policy.set.reserve(key, costs) {
-                Ok(reservation) => Decision::Pass(self.passed_with(policy, key, reservation)),
+                Ok(reservation) => Decision::PassWith(self.passed_with(policy, key, reservation)),
                 Err(rejected) => {
                     let standings = self.standings(policy, key);
                     self.refuse(head, policy, key, costs, &rejected, standings.as_ref())
                 }
             };
         }
-        let answer = if self.headers.are_none() {
-            policy.set.try_consume(key, costs).map_err(|rejected| (rejected, None))
-        } else {
-            let answer = policy.set.try_consume_or_look(key, costs);
-            answer.map_err(|(rejected, standings)| (rejected, Some(standings)))
-        };
-        match answer {
-            Ok(granted) => {
-                if !self.observers.are_none() {
-                    self.tell(allowed(granted.is_degraded()), policy);
-                }
-                let mut passed = Passed::default();
-                if self.headers.are_on_allowed() {
-                    let told = Self::told(policy, &granted.standing(), None);
-                    passed.fields = Fields::new(self.headers, &told, &policy.first);
-                }
-                Decision::Pass(passed)
-            }
+        if self.headers.are_none() {
+            return match policy.set.try_consume(key, costs) {
+                Ok(granted) => self.passed(policy, &granted),
+                Err(rejected) => self.refuse(head, policy, key, costs, &rejected, None),
+            };
+        }
+        let asks_what_is_left = !self.observers.are_none() || self.headers.are_on_allowed();
+        match policy.set.try_consume_or_look(key, costs, asks_what_is_left) {
+            Ok(None) => Decision::Pass,
+            Ok(Some(granted)) => self.passed(policy, &granted),
             Err((rejected, standings)) => {
-                self.refuse(head, policy, key, costs, &rejected, standings.as_ref())
+                self.refuse(head, policy, key, costs, &rejected, Some(&standings))
             }
         }
     }
 
+    /// Lets through what was taken for good.
+    fn passed(&self, policy: &Policy<Q, N>, granted: &GrantedSet<'_, Q, N>) -> Decision {
+        self.tell(allowed(granted.is_degraded()), policy);
+        if !self.headers.are_on_allowed() {
+            return Decision::Pass;
+        }
+        let told = Self::told(policy, &granted.standing(), None);
+        let fields = Fields::new(self.headers, &told, &policy.first);
+        Decision::PassWith(Passed { permit: None, fields })
+    }
+
     fn policy_for(&self, head: &RequestHead<'_>) -> &Policy<Q, N> {
+        if self.others.is_empty() {
+            return &self.policy;
+        }
         let other = self.others.iter().find(|(when, _)| when(head));
         other.map_or(&self.policy, |(_, policy)| policy)
     }
@@ -197,7 +207,7 @@ where
     fn without_key(&self, head: &RequestHead<'_>) -> Decision {
         self.observers.tell(Event::WithoutKey, &[]);
         if self.is_shadow {
-            return Decision::Pass(Passed::default());
+            return Decision::Pass;
         }
         Decision::Refuse(self.answer(head, &Refusal::without_key(), &mut Text::new()))
     }
@@ -216,7 +226,7 @@ where
     ) -> Decision {
         if self.is_shadow {
             self.tell_rejected(Event::ShadowDenied, rejected);
-            return Decision::Pass(Passed::default());
+            return Decision::Pass;
         }
         if let Some(wait) = &self.wait
             && rejected.retry_after().is_some_and(|after| after <= wait.max_wait)

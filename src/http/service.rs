@@ -13,6 +13,7 @@ use super::body::Limited;
 use super::future::RateLimitFuture;
 use super::gate::{Decision, Gate};
 use super::head::RequestHead;
+use super::headers::Fields;
 use super::key::{Key, NoKey};
 
 /// A service with limits in front of it. Made by [`RateLimitLayer`](super::RateLimitLayer).
@@ -60,11 +61,11 @@ where
         self.inner.poll_ready(cx)
     }
 
-    // Inlined, the request would be moved once more.
-    #[inline(never)]
+    #[inline]
     fn call(&mut self, mut request: Request<B>) -> RateLimitFuture<S, B> {
         match self.gate.decide(&RequestHead::of(&request)) {
-            Decision::Pass(passed) => {
+            Decision::Pass => RateLimitFuture::serving(self.inner.call(request), Fields::default()),
+            Decision::PassWith(passed) => {
                 if let Some(permit) = passed.permit {
                     request.extensions_mut().insert(permit);
                 }

@@ -209,29 +209,34 @@ impl<Q: ?Sized, const N: usize> LimitSet<Q, N> {
     }
 
     /// As [`try_consume`](Self::try_consume), and tells who is refused how each limit stands: of one limit as of the
-    /// moment of the refusal.
+    /// moment of the refusal. Who does not ask what is left is not told: it is not moved then.
     #[cfg(feature = "tower")]
     #[inline]
     pub(crate) fn try_consume_or_look(
         &self,
         key: &Q,
         costs: Costs<N>,
-    ) -> Result<GrantedSet<'_, Q, N>, (Rejected<N>, [Standing; N])> {
+        asks_what_is_left: bool,
+    ) -> Result<Option<GrantedSet<'_, Q, N>>, (Rejected<N>, [Standing; N])> {
         let limits = &*self.limits;
         if N == 1
             && let Some(named) = limits.first()
-            && let Some(answer) = named.limit.try_now_or_look(key, costs.0[0])
+            && let Some(answer) = &named.limit.try_now_or_look(key, costs.0[0])
         {
             return match answer {
-                Ok(granted) => Ok(GrantedSet { limits, granted: [granted; N] }),
-                Err((denied, available, full)) => {
+                Ok(_) if !asks_what_is_left => Ok(None),
+                Ok(granted) => Ok(Some(GrantedSet { limits, granted: [*granted; N] })),
+                &Err((denied, available, full)) => {
                     let standing = named.standing(available, full);
                     let refused = [Some(Refused::for_good(denied)); N];
                     Err((self.rejected(&refused).denied, [standing; N]))
                 }
             };
         }
-        self.try_consume(key, costs).map_err(|rejected| (rejected, self.standing(key)))
+        match self.try_consume(key, costs) {
+            Ok(granted) => Ok(asks_what_is_left.then_some(granted)),
+            Err(rejected) => Err((rejected, self.standing(key))),
+        }
     }
 
     /// Reads how many tokens each limit has for `key` now.
