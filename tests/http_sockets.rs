@@ -11,7 +11,7 @@ use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::routing::{get, post};
 use bytes::Bytes;
-use flowgate::http::{ClientIp, HeaderKey, Headers, PeerAddr, RateLimitLayer};
+use flowgate::http::{ClientIp, HeaderKey, Headers, Key, PeerAddr, RateLimitLayer};
 use flowgate::{KeyedLimiter, LimitSet, Quota, TokenBucket};
 use http::{Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Full};
@@ -36,7 +36,7 @@ async fn serve_axum(app: Router) -> SocketAddr {
     address
 }
 
-fn by_connection() -> ClientIp {
+fn by_connection() -> impl Key<Of = IpAddr> + Clone {
     ClientIp::new().peer(|ConnectInfo(address): &ConnectInfo<SocketAddr>| *address)
 }
 
