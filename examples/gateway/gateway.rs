@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::response::Html;
+use axum::response::{Html, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
-use flowgate::http::RequestPermit;
+use flowgate::http::{Limited, RequestPermit};
 use http::StatusCode;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tower::layer::util::Identity;
+use tower::util::MapResponseLayer;
 
 use crate::config::Config;
 use crate::door::{ApiKey, Caller, door};
@@ -70,10 +72,13 @@ impl Gateway {
     pub(crate) fn router(self, front: Front) -> Router {
         let gateway = Arc::new(self);
         let door = middleware::from_fn_with_state(Arc::clone(&gateway), door);
-        // Both in one call: for each call axum puts a box around the service and around each of its responses. The first
-        // one is the first to see a request.
+        // In one call: for each call axum puts a box around the service. The first one is the first to see a request. And
+        // axum puts a box around each body that is not its own.
+        let plain = MapResponseLayer::new(|response: Response<Limited<Body>>| {
+            response.map(Limited::into_body)
+        });
         let chat = match front {
-            Front::Limits => post(chat).layer((door, gateway.limits.layer().clone())),
+            Front::Limits => post(chat).layer((door, plain, gateway.limits.layer().clone())),
             Front::EmptyLayer => post(chat).layer(Identity::new()).layer(door),
             Front::Nothing => post(chat).layer(door),
         };

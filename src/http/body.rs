@@ -52,6 +52,43 @@ impl<B> Limited<B> {
         response
     }
 
+    /// The body as one of the inner service's kind, for who has use for no other: axum, which puts any other body into a box.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use flowgate::http::{Limited, RateLimitLayer};
+    /// use flowgate::{Quota, TokenBucket};
+    /// use tower::ServiceExt;
+    /// use tower::util::MapResponseLayer;
+    ///
+    /// let limits = RateLimitLayer::new(TokenBucket::new(Quota::per_hour(1))?);
+    /// let plain = MapResponseLayer::new(|response: http::Response<Limited<axum::body::Body>>| {
+    ///     response.map(Limited::into_body)
+    /// });
+    /// // The pair is one layer, whose first one is the outer one.
+    /// let app: Router = Router::new().route("/", get(async || "hello")).layer((plain, limits));
+    /// # async_io::block_on(async {
+    /// for status in [200, 429] {
+    ///     let request = http::Request::get("/").body(axum::body::Body::empty()).unwrap();
+    ///     let response = app.clone().oneshot(request).await.unwrap();
+    ///     assert_eq!(response.status(), status);
+    ///     assert!(!axum::body::to_bytes(response.into_body(), 1_000).await.unwrap().is_empty());
+    /// }
+    /// # });
+    /// # Ok::<(), flowgate::QuotaError>(())
+    /// ```
+    pub fn into_body(self) -> B
+    where
+        B: From<Bytes>,
+    {
+        match self.kind {
+            Kind::Served { body } => body,
+            Kind::Refused { mut answered } => mem::take(answered.body_mut()).into(),
+        }
+    }
+
     /// The inner service's body, if the request was let through.
     pub fn into_inner(self) -> Option<B> {
         match self.kind {

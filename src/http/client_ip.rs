@@ -179,12 +179,12 @@ impl<P> ClientIp<P> {
     }
 }
 
-/// Where the connection's address is found.
+/// Where the connection's address is found: [`UsualPeer`], or [`PeerBy`] a closure.
 pub trait Peer: Send + Sync + 'static {
     fn peer(&self, extensions: &Extensions) -> Option<SocketAddr>;
 }
 
-/// In a [`PeerAddr`] or a `SocketAddr`: see [`ClientIp`].
+/// The connection's address is in a [`PeerAddr`] or a `SocketAddr`: see [`ClientIp`].
 #[derive(Clone, Copy, Debug)]
 pub struct UsualPeer;
 
@@ -196,7 +196,7 @@ impl Peer for UsualPeer {
     }
 }
 
-/// Where a closure finds it: see [`ClientIp::peer`].
+/// A closure finds the connection's address. Made by [`ClientIp::peer`].
 pub struct PeerBy<F, T, A> {
     address: F,
     found_in: PhantomData<fn(&T) -> A>,
@@ -211,6 +211,12 @@ where
     #[inline]
     fn peer(&self, extensions: &Extensions) -> Option<SocketAddr> {
         (self.address)(extensions.get::<T>()?).into()
+    }
+}
+
+impl<F, T, A> fmt::Debug for PeerBy<F, T, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PeerBy")
     }
 }
 

@@ -37,7 +37,7 @@ mod tracing;
 
 pub use answer::Answer;
 pub use body::Limited;
-pub use client_ip::{ClientIp, Forwarding, PeerAddr};
+pub use client_ip::{ClientIp, Forwarding, PeerAddr, PeerBy, UsualPeer};
 pub use future::RateLimitFuture;
 pub use head::RequestHead;
 pub use header_key::{HeaderKey, LoggedKey};

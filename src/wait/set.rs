@@ -204,8 +204,14 @@ impl<Q: ?Sized, const N: usize> LimitSet<Q, N> {
                 .map(|granted| GrantedSet { limits, granted: [granted; N] })
                 .map_err(refused);
         }
-        let held = self.hold(&keys, costs, 0).map_err(|again| again.denied)?;
-        Ok(GrantedSet { limits, granted: array::from_fn(|at| limits[at].limit.granted(&held[at])) })
+        let mut held = [Held::default(); N];
+        match self.hold_into(&mut held, &keys, &costs, 0) {
+            Ok(()) => {
+                let granted = array::from_fn(|at| limits[at].limit.granted(&held[at]));
+                Ok(GrantedSet { limits, granted })
+            }
+            Err(again) => Err(again.denied),
+        }
     }
 
     /// As [`try_consume`](Self::try_consume), and tells who is refused how each limit stands: of one limit as of the
@@ -233,10 +239,14 @@ impl<Q: ?Sized, const N: usize> LimitSet<Q, N> {
                 }
             };
         }
-        match self.try_consume(key, costs) {
-            Ok(granted) => Ok(asks_what_is_left.then_some(granted)),
-            Err(rejected) => Err((rejected, self.standing(key))),
-        }
+        let answer = if asks_what_is_left {
+            self.try_consume(key, costs).map(Some)
+        } else {
+            let mut held = [Held::default(); N];
+            let answer = self.hold_into(&mut held, &[key; N], &costs, 0);
+            answer.map(|()| None).map_err(|again| again.denied)
+        };
+        answer.map_err(|rejected| (rejected, self.standing(key)))
     }
 
     /// Reads how many tokens each limit has for `key` now.
@@ -292,10 +302,22 @@ impl<Q: ?Sized, const N: usize> LimitSet<Q, N> {
         costs: Costs<N>,
         most_wait_ns: u64,
     ) -> Result<[Held; N], Again<Rejected<N>>> {
-        match self.hold_once(keys, costs, most_wait_ns) {
+        let mut all = [Held::default(); N];
+        self.hold_into(&mut all, keys, &costs, most_wait_ns).map(|()| all)
+    }
+
+    /// The same, told in place: it would be moved several times.
+    fn hold_into(
+        &self,
+        all: &mut [Held; N],
+        keys: &[&Q; N],
+        costs: &Costs<N>,
+        most_wait_ns: u64,
+    ) -> Result<(), Again<Rejected<N>>> {
+        match self.hold_once(all, keys, costs, most_wait_ns) {
             // Perhaps only since others took at a time that this thread had not read yet.
             Err(again) if again.denied.is_close(CLOSE_NS) => {
-                self.hold_once(keys, costs, most_wait_ns)
+                self.hold_once(all, keys, costs, most_wait_ns)
             }
             held => held,
         }
@@ -303,41 +325,47 @@ impl<Q: ?Sized, const N: usize> LimitSet<Q, N> {
 
     fn hold_once(
         &self,
+        all: &mut [Held; N],
         keys: &[&Q; N],
-        Costs(costs): Costs<N>,
+        Costs(costs): &Costs<N>,
         most_wait_ns: u64,
-    ) -> Result<[Held; N], Again<Rejected<N>>> {
+    ) -> Result<(), Again<Rejected<N>>> {
         let now_ns = self.each(|_, limit| limit.now_ns());
-        let refusals = |from: usize| {
-            self.each(|at, limit| {
-                if at < from {
-                    return None;
-                }
-                limit.would_refuse_at(keys[at], costs[at], most_wait_ns, now_ns[at])
-            })
+        let refusal_of = |at: usize, limit: &dyn Limit<Q>| {
+            limit.would_refuse_at(keys[at], costs[at], most_wait_ns, now_ns[at])
         };
         // The first one tells by itself.
-        let mut refused = refusals(1);
-        if refused.iter().any(Option::is_some) {
-            // Those that said no are named, whatever comes back meanwhile.
-            if let (Some(first), Some(named)) = (refused.first_mut(), self.limits.first()) {
-                *first = named.limit.would_refuse_at(keys[0], costs[0], most_wait_ns, now_ns[0]);
+        for (at, named) in self.limits.iter().enumerate().skip(1) {
+            if let Some(one) = refusal_of(at, &*named.limit) {
+                return Err(self.rejected_by(at, one, refusal_of));
             }
-            return Err(self.rejected(&refused));
         }
-        let mut all = [Held::default(); N];
         for (at, named) in self.limits.iter().enumerate() {
             match named.limit.hold_at(keys[at], costs[at], most_wait_ns, now_ns[at]) {
                 Ok(held) => all[at] = held,
                 Err(one) => {
-                    self.roll_back(keys, &all, &now_ns, at);
-                    let mut refused = refusals(0);
-                    refused[at] = Some(one);
-                    return Err(self.rejected(&refused));
+                    self.roll_back(keys, all, &now_ns, at);
+                    return Err(self.rejected_by(at, one, refusal_of));
                 }
             }
         }
-        Ok(all)
+        Ok(())
+    }
+
+    /// The limit `at` said no: it is named, whatever comes back meanwhile, and so is each other that says no now.
+    #[cold]
+    #[inline(never)]
+    fn rejected_by(
+        &self,
+        at: usize,
+        one: Refused,
+        refusal_of: impl Fn(usize, &dyn Limit<Q>) -> Option<Refused>,
+    ) -> Again<Rejected<N>> {
+        let mut one = Some(one);
+        self.rejected(&self.each(|other, limit| match other == at {
+            true => one.take(),
+            false => refusal_of(other, limit),
+        }))
     }
 
     /// Gives back what was taken from those before `failed`, as of the instant at which it was taken.
