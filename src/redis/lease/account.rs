@@ -2,7 +2,7 @@
 
 use core::fmt;
 use std::boxed::Box;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::Notify;
 
@@ -13,7 +13,6 @@ use super::terms::Terms;
 use crate::algorithm::{LARGEST_LEASE, Lease};
 use crate::cell::{Cell, Step};
 use crate::leased::Local;
-use std::sync::{Arc, Mutex, RwLock};
 
 /// Whether somebody asks the store.
 const NOBODY_ASKS: u64 = 0;
@@ -160,10 +159,6 @@ impl Account {
     pub(crate) fn charge(&self, grains: u64, now_ns: u64) {
         let taken = self.local.take_up_to(grains, now_ns);
         self.owe(grains.saturating_sub(taken));
-    }
-
-    pub(crate) fn take_up_to(&self, grains: u64, now_ns: u64) -> u64 {
-        self.local.take_up_to(grains, now_ns)
     }
 
     pub(crate) fn owe(&self, grains: u64) {
