@@ -453,6 +453,82 @@ async fn with_relaxed_a_lifetime_may_refill_the_capacity() {
     grant(&users, "alice", 100).await;
 }
 
+#[tokio::test]
+async fn with_empty_after_restart_a_key_has_its_burst_when_the_server_has_run_for_as_long() {
+    if no_server() {
+        return;
+    }
+    let quota = Quota::per_second(400).burst(400);
+    let lease = TEN_SECONDS.lifetime(Duration::from_millis(100)).empty_after_restart();
+    let server = Server::start();
+    let users = users(&server, quota, lease).await;
+    assert_eq!(users.guaranteed_burst(), 360);
+    // It has not run for more than a second or two.
+    let began = Instant::now();
+    let Err(Denied::NotYet(not_yet)) = soon(users.decide("alice", 360)).await else { panic!() };
+    assert!(not_yet.retry_after() > SECOND / 2, "{not_yet:?}");
+    granted_after(&users, "alice", 100).await;
+    let refilled = 400.0 * began.elapsed().as_secs_f64();
+    assert!(refilled >= 100.0, "{refilled}");
+    // Whoever is asked for first then.
+    let mut number = 0;
+    until("a whole burst", async || {
+        number += 1;
+        users.decide(&format!("user {number}"), 360).await.is_ok()
+    })
+    .await;
+    // What the server tells is in whole seconds.
+    assert!(began.elapsed() < 10 * SECOND, "{:?}", began.elapsed());
+}
+
+/// All processes are new; the server has lost all, or has what it had saved a while ago.
+#[tokio::test]
+async fn with_empty_after_restart_what_a_server_has_lost_is_not_granted_again() {
+    if no_server() {
+        return;
+    }
+    for is_saved in [false, true] {
+        let mut server = Server::start();
+        let before = users(&server, slow(), TEN_SECONDS).await;
+        grant(&before, "alice", 10).await;
+        if is_saved {
+            let (): () = server.say(&["SAVE"]);
+        }
+        grant(&before, "alice", 900).await;
+        // Nobody tells what it knew.
+        before.shutdown().await;
+        server.kill();
+        server.run();
+        // So it is without.
+        let trusting = users(&server, slow(), TEN_SECONDS).await;
+        grant(&trusting, "alice", 900).await;
+        trusting.shutdown().await;
+        let wary = users(&server, slow(), TEN_SECONDS.empty_after_restart()).await;
+        for key in ["alice", "bob"] {
+            let Err(Denied::NotYet(not_yet)) = soon(wary.decide(key, 20)).await else { panic!() };
+            assert!(not_yet.retry_after() > 10 * SECOND, "{key} {is_saved}: {not_yet:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_may_not_ask_how_long_the_server_has_run_is_told_so() {
+    if no_server() {
+        return;
+    }
+    let server = Server::start();
+    let (): () = server.say(&["ACL", "SETUSER", "bob", "on", ">secret", "~*", "+@all", "-info"]);
+    let url = server.url().replace("//", "//bob:secret@");
+    let users = async |lease| Users::connect(&url, slow(), lease).await.unwrap();
+    grant(&users(TEN_SECONDS).await, "alice", 1).await;
+    let wary = users(TEN_SECONDS.empty_after_restart()).await;
+    let denied = soon(wary.decide("carol", 1)).await.unwrap_err();
+    assert!(
+        matches!(denied, Denied::Unavailable(why) if why.kind() == StoreErrorKind::NotPermitted),
+        "{denied}"
+    );
+}
+
 /// A quota whose leases last half a second, and what is answered while the store is away.
 async fn users_when_down(server: &Server, when_down: WhenDown) -> Users {
     let quota = Quota::per_second(100).burst(400);

@@ -1,6 +1,6 @@
 //! Nothing fails: and the judge finds what is over by design.
 
-use crate::fleet::{Fleet, Grant, Mode, Traffic, granted_between, over};
+use crate::fleet::{Fleet, Grant, Kind, Mode, Traffic, granted_between, over};
 use crate::redis_server::Server;
 use crate::suite::{PER_SECOND, PROCESSES, Seen, Suite, both_modes, least_rate, ms, plan};
 use crate::table::Row;
@@ -32,15 +32,14 @@ const LIFETIME_MS: u64 = 180;
 
 /// The judge bites: tokens that are leased beside a bucket of the whole capacity are too many, and it says so.
 pub(crate) fn relaxed(suite: &Suite) -> Vec<Row> {
-    let of = |is_relaxed| {
+    let of = |kind| {
         let server = Server::start();
-        let mode =
-            Mode::Leased { lifetime: ms(LIFETIME_MS), when_down: WhenDown::Deny, is_relaxed };
+        let mode = Mode::Leased { lifetime: ms(LIFETIME_MS), when_down: WhenDown::Deny, kind };
         let mut plan = plan(server.url(), mode);
         plan.traffic = Traffic::InStep;
         Seen::of(Fleet::start(PROCESSES, &plan, suite.run(1_900, 8_000)).finish())
     };
-    let (relaxed, strict) = (of(true), of(false));
+    let (relaxed, strict) = (of(Kind::Relaxed), of(Kind::Strict));
     let most = (PER_SECOND * LIFETIME_MS / 1_000) as f64;
     vec![
         Row::new(

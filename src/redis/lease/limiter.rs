@@ -117,7 +117,8 @@ where
         let terms = lease.terms(&quota, store.longest_call())?;
         // An answer that comes later is of no use.
         let store = store.clone().timeout(Duration::from_micros(terms.timeout_us));
-        let lessor = BucketInStore::new(store, Name::new(name), terms.scale);
+        let doubts = lease.is_empty_after_restart();
+        let lessor = BucketInStore::new(store, Name::new(name), terms.scale, doubts);
         Self::with_lessor(terms, lessor, quota, lease)
     }
 
