@@ -3,6 +3,9 @@
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[allow(dead_code)]
+#[path = "fleet/proxy.rs"]
+mod proxy;
 mod redis_server;
 
 use std::time::{Duration, Instant};
@@ -11,6 +14,7 @@ use flowgate::redis::{
     Admitted, Lease, LeaseError, LeasedLimiter, RedisStore, StoreErrorKind, WhenDown,
 };
 use flowgate::{Denied, KeyedLimiter, Limit, LimitSet, Quota, Tokens, TokioTimer};
+use proxy::Proxy;
 use redis_server::{Server, no_server, until};
 
 type Users = LeasedLimiter<String>;
@@ -137,6 +141,44 @@ async fn what_is_not_used_within_its_lifetime_is_gone() {
     tokio::time::sleep(lifetime).await;
     assert_eq!(users.leased("alice"), 0, "{:?}", began.elapsed());
     assert!(matches!(users.try_consume("alice", 1), Err(Denied::NotYet(_))));
+}
+
+/// A call may take as long as a lease lasts, and of that the last 64th is not used.
+#[tokio::test]
+async fn an_answer_that_comes_too_late_is_counted_and_its_tokens_are_lost() {
+    if no_server() {
+        return;
+    }
+    let server = Server::start();
+    let proxy = Proxy::to(server.port());
+    let lifetime = 4 * SECOND;
+    let lease = TEN_SECONDS.lifetime(lifetime);
+    let store = RedisStore::connect(&proxy.url()).await.unwrap().timeout(2 * lifetime);
+    let users = LeasedLimiter::<String>::new(&store, "api", slow(), lease).unwrap();
+    let mut number = 0;
+    let key = loop {
+        number += 1;
+        // Everything is as it was, the script in the server, too: then a call is one round trip.
+        proxy.delay(Duration::ZERO);
+        until("a grant", async || users.decide("alice", 1).await.is_ok()).await;
+        // There and back: in the middle of that 64th.
+        proxy.delay(lifetime * 127 / 256);
+        let (key, stats) = (format!("user {number}"), users.stats());
+        assert!(soon(users.decide(&key, 900)).await.is_err());
+        assert_eq!(users.leased(&key), 0);
+        let late = users.stats().late - stats.late;
+        if late > 0 {
+            // Nobody asked for anything else.
+            assert_eq!((late, users.stats().leased - stats.leased), (1, 1));
+            break key;
+        }
+        // On a busy machine it takes longer than a call may.
+        assert!(number < 5, "{:?}", users.stats());
+    };
+    proxy.delay(Duration::ZERO);
+    // They are gone, and refilled in time: 96 and one a second are left.
+    until("an answer", async || users.decide(&key, 50).await.is_ok()).await;
+    assert!(matches!(soon(users.decide(&key, 500)).await, Err(Denied::NotYet(_))));
 }
 
 #[tokio::test]
