@@ -250,7 +250,8 @@ impl Account {
             (now_ns.saturating_add(wait_ns.max(terms.pause_ns)), ask.least)
         } else if told.granted < ask.most {
             // The store has run dry: what comes next is shared with others, a part of a lease's time at once.
-            (sent_ns.saturating_add(terms.pause_ns), 0)
+            let seed = now_ns ^ told.level.cast_unsigned().rotate_left(32);
+            (sent_ns.saturating_add(terms.pause_of(seed)), 0)
         } else {
             (0, 0)
         };

@@ -17,7 +17,7 @@ const SHORTEST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(3_600);
 /// If nothing else is said a lease lasts so long, or until a quarter of the capacity is refilled.
 const USUAL: Duration = Duration::from_secs(1);
-/// A process asks no more often than so many times in a lease for a key of which the store has too little.
+/// A process asks about so many times in a lease for a key of which the store has too little.
 const ASKS_PER_LEASE: u64 = 16;
 /// A 64th of a lease, and a millisecond, is not used: clocks do not all run alike.
 const MARGIN_PARTS: u64 = 64;

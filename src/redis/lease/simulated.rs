@@ -209,6 +209,8 @@ fn judged(log: &[(u64, u64)], quota: &Quota) -> f64 {
 struct Outcome {
     over: f64,
     granted: u64,
+    /// By each process.
+    shares: Vec<u64>,
     asked: u64,
 }
 
@@ -285,6 +287,7 @@ fn run(
             all.push(leases.clone());
             callers.push(tokio::spawn(async move {
                 let _stop = stop;
+                let mut granted = 0;
                 let mut at = start;
                 while at < start + run {
                     // Bursts, with rests.
@@ -304,12 +307,14 @@ fn run(
                     if let Ok(Taken::Leased(_) | Taken::Shared) = taken {
                         let at_ns = u64::try_from(start.elapsed().as_nanos()).unwrap();
                         log.lock().unwrap().push((at_ns, cost));
+                        granted += cost;
                     }
                     assert!(
                         !matches!(taken, Err(Denied::Never(_) | Denied::NoRoom(_))),
                         "{taken:?}"
                     );
                 }
+                granted
             }));
         }
         if faults.forgets_ms > 0 {
@@ -325,14 +330,16 @@ fn run(
                 }
             });
         }
+        let mut shares = Vec::new();
         for caller in callers {
-            caller.await.unwrap();
+            shares.push(caller.await.unwrap());
         }
         let log = log.lock().unwrap();
         let asked = all.iter().map(|leases| leases.shared.counts.asked.load()).sum();
         Outcome {
             over: judged(&log, &quota),
             granted: log.iter().map(|(_, tokens)| tokens).sum(),
+            shares,
             asked,
         }
     })
@@ -354,6 +361,18 @@ fn four_busy_processes_are_granted_nearly_everything_and_never_more() {
     let due = 1_000 + 4 * 5_000;
     assert!(outcome.granted > due * 9 / 10, "{} of {due}", outcome.granted);
     assert!(outcome.asked < outcome.granted / 7, "{} asks", outcome.asked);
+}
+
+#[test]
+fn of_processes_that_ask_for_all_there_is_none_has_much_more_than_another() {
+    // The longer a lease, the less often they ask.
+    let lease = strict().lifetime(Duration::from_millis(300));
+    for seed in 0..10 {
+        let quota = quota().burst(2_000);
+        let shares = run(seed, quota, lease, 4, BUSY, Faults::default(), Hints::All).shares;
+        let (least, most) = (shares.iter().min().unwrap(), shares.iter().max().unwrap());
+        assert!(*least > most / 2, "{shares:?}");
+    }
 }
 
 /// The judge bites: what `relaxed` allows, it finds.
