@@ -20,7 +20,12 @@ pub(crate) fn none(suite: &Suite) -> Vec<Row> {
             rows.push(Row::new(
                 format!("{}, {}", mode.name(), name(traffic)),
                 "never over, no error; leased, most of the rate is used",
-                format!("{}; {:.0} % of the rate", seen.figure(), rate * 100.0),
+                format!(
+                    "{}; errors: {}; {:.0} % of the rate",
+                    seen.figure(),
+                    seen.kinds(),
+                    rate * 100.0
+                ),
                 seen.over <= 0.0 && seen.errors.is_empty() && rate > least_rate(mode),
             ));
         }
