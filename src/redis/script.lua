@@ -75,9 +75,8 @@ for i = 1, #KEYS do
         if doubts == 1 and (not stored or hint_at == 0) then
           -- The difference of two times in whole seconds: as much as one less has gone by.
           local up = (string.match(call('INFO', 'server'), 'uptime_in_seconds:(%d+)') or 0) - 1
-          local longest = floor(most / rate) + 1
-          up = math.min(math.max(up, 0) * 1000000, longest)
-          if level > up * rate then level = up * rate end
+          up = math.max(up, 0) * 1000000
+          if up < level / rate then level = up * rate end
         end
       end
       local uncharged = level
