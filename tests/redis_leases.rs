@@ -3,6 +3,9 @@
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[allow(dead_code)]
+#[path = "fleet/proxy.rs"]
+mod proxy;
 mod redis_server;
 
 use std::time::{Duration, Instant};
@@ -11,6 +14,7 @@ use flowgate::redis::{
     Admitted, Lease, LeaseError, LeasedLimiter, RedisStore, StoreErrorKind, WhenDown,
 };
 use flowgate::{Denied, KeyedLimiter, Limit, LimitSet, Quota, Tokens, TokioTimer};
+use proxy::Proxy;
 use redis_server::{Server, no_server, until};
 
 type Users = LeasedLimiter<String>;
@@ -137,6 +141,44 @@ async fn what_is_not_used_within_its_lifetime_is_gone() {
     tokio::time::sleep(lifetime).await;
     assert_eq!(users.leased("alice"), 0, "{:?}", began.elapsed());
     assert!(matches!(users.try_consume("alice", 1), Err(Denied::NotYet(_))));
+}
+
+/// A call may take as long as a lease lasts, and of that the last 64th is not used.
+#[tokio::test]
+async fn an_answer_that_comes_too_late_is_counted_and_its_tokens_are_lost() {
+    if no_server() {
+        return;
+    }
+    let server = Server::start();
+    let proxy = Proxy::to(server.port());
+    let lifetime = 4 * SECOND;
+    let lease = TEN_SECONDS.lifetime(lifetime);
+    let store = RedisStore::connect(&proxy.url()).await.unwrap().timeout(2 * lifetime);
+    let users = LeasedLimiter::<String>::new(&store, "api", slow(), lease).unwrap();
+    let mut number = 0;
+    let key = loop {
+        number += 1;
+        // Everything is as it was, the script in the server, too: then a call is one round trip.
+        proxy.delay(Duration::ZERO);
+        until("a grant", async || users.decide("alice", 1).await.is_ok()).await;
+        // There and back: in the middle of that 64th.
+        proxy.delay(lifetime * 127 / 256);
+        let (key, stats) = (format!("user {number}"), users.stats());
+        assert!(soon(users.decide(&key, 900)).await.is_err());
+        assert_eq!(users.leased(&key), 0);
+        let late = users.stats().late - stats.late;
+        if late > 0 {
+            // Nobody asked for anything else.
+            assert_eq!((late, users.stats().leased - stats.leased), (1, 1));
+            break key;
+        }
+        // On a busy machine it takes longer than a call may.
+        assert!(number < 5, "{:?}", users.stats());
+    };
+    proxy.delay(Duration::ZERO);
+    // They are gone, and refilled in time: 96 and one a second are left.
+    until("an answer", async || users.decide(&key, 50).await.is_ok()).await;
+    assert!(matches!(soon(users.decide(&key, 500)).await, Err(Denied::NotYet(_))));
 }
 
 #[tokio::test]
@@ -451,6 +493,82 @@ async fn with_relaxed_a_lifetime_may_refill_the_capacity() {
     let users = users(&server, quota, TEN_SECONDS.lifetime(SECOND).relaxed()).await;
     assert_eq!(users.guaranteed_burst(), 100);
     grant(&users, "alice", 100).await;
+}
+
+#[tokio::test]
+async fn with_empty_after_restart_a_key_has_its_burst_when_the_server_has_run_for_as_long() {
+    if no_server() {
+        return;
+    }
+    let quota = Quota::per_second(400).burst(400);
+    let lease = TEN_SECONDS.lifetime(Duration::from_millis(100)).empty_after_restart();
+    let server = Server::start();
+    let users = users(&server, quota, lease).await;
+    assert_eq!(users.guaranteed_burst(), 360);
+    // It has not run for more than a second or two.
+    let began = Instant::now();
+    let Err(Denied::NotYet(not_yet)) = soon(users.decide("alice", 360)).await else { panic!() };
+    assert!(not_yet.retry_after() > SECOND / 2, "{not_yet:?}");
+    granted_after(&users, "alice", 100).await;
+    let refilled = 400.0 * began.elapsed().as_secs_f64();
+    assert!(refilled >= 100.0, "{refilled}");
+    // Whoever is asked for first then.
+    let mut number = 0;
+    until("a whole burst", async || {
+        number += 1;
+        users.decide(&format!("user {number}"), 360).await.is_ok()
+    })
+    .await;
+    // What the server tells is in whole seconds.
+    assert!(began.elapsed() < 10 * SECOND, "{:?}", began.elapsed());
+}
+
+/// All processes are new; the server has lost all, or has what it had saved a while ago.
+#[tokio::test]
+async fn with_empty_after_restart_what_a_server_has_lost_is_not_granted_again() {
+    if no_server() {
+        return;
+    }
+    for is_saved in [false, true] {
+        let mut server = Server::start();
+        let before = users(&server, slow(), TEN_SECONDS).await;
+        grant(&before, "alice", 10).await;
+        if is_saved {
+            let (): () = server.say(&["SAVE"]);
+        }
+        grant(&before, "alice", 900).await;
+        // Nobody tells what it knew.
+        before.shutdown().await;
+        server.kill();
+        server.run();
+        // So it is without.
+        let trusting = users(&server, slow(), TEN_SECONDS).await;
+        grant(&trusting, "alice", 900).await;
+        trusting.shutdown().await;
+        let wary = users(&server, slow(), TEN_SECONDS.empty_after_restart()).await;
+        for key in ["alice", "bob"] {
+            let Err(Denied::NotYet(not_yet)) = soon(wary.decide(key, 20)).await else { panic!() };
+            assert!(not_yet.retry_after() > 10 * SECOND, "{key} {is_saved}: {not_yet:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_may_not_ask_how_long_the_server_has_run_is_told_so() {
+    if no_server() {
+        return;
+    }
+    let server = Server::start();
+    let (): () = server.say(&["ACL", "SETUSER", "bob", "on", ">secret", "~*", "+@all", "-info"]);
+    let url = server.url().replace("//", "//bob:secret@");
+    let users = async |lease| Users::connect(&url, slow(), lease).await.unwrap();
+    grant(&users(TEN_SECONDS).await, "alice", 1).await;
+    let wary = users(TEN_SECONDS.empty_after_restart()).await;
+    let denied = soon(wary.decide("carol", 1)).await.unwrap_err();
+    assert!(
+        matches!(denied, Denied::Unavailable(why) if why.kind() == StoreErrorKind::NotPermitted),
+        "{denied}"
+    );
 }
 
 /// A quota whose leases last half a second, and what is answered while the store is away.

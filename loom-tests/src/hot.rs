@@ -3,32 +3,16 @@
 //!
 //! Time, and when a grant counts, are as in the models of the striped bucket.
 
-use std::cell::Cell;
-
 use flowgate::planted::control::set_lane;
 use flowgate::{Clock, HotHandle, KeyedLimiter, ManualClock, Quota};
 use loom::thread;
 
 use crate::keyed::{KEY, Map, SameHash};
+use crate::witness::{Witness, told};
 use crate::{SECOND, explore_one_way, explore_within};
 
 /// Two stripes of 8, and 240.
 const CAPACITY: u64 = 256;
-
-loom::thread_local! {
-    static TOLD_NS: Cell<u64> = Cell::new(0);
-}
-
-/// A manual clock that remembers what it told each thread last.
-struct Witness(ManualClock);
-
-impl Clock for Witness {
-    fn now_ns(&self) -> u64 {
-        let now_ns = self.0.now_ns();
-        TOLD_NS.with(|told| told.set(now_ns));
-        now_ns
-    }
-}
 
 type Users = KeyedLimiter<u64, Quota, Witness, SameHash>;
 type Hot = HotHandle<Witness>;
@@ -88,11 +72,6 @@ fn meanwhile<T: 'static>(
         set_lane(lane);
         there(&users)
     })
-}
-
-/// When a call was granted, as the clock told it last.
-fn told(is_granted: bool) -> Option<u64> {
-    is_granted.then(|| TOLD_NS.with(Cell::get))
 }
 
 /// Runs a model with every access tracked, on each of the maps.

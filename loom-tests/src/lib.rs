@@ -21,6 +21,7 @@ mod leased;
 mod sliding_log;
 mod striped;
 mod waiting;
+mod witness;
 // `tests/` and `ci/loom.sh` know a model by its name alone.
 pub use algorithms::*;
 pub use hot::*;

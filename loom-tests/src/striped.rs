@@ -6,32 +6,16 @@
 //! Where a model asks what was granted in a window of time, every access is tracked: a load that may be old is a clock
 //! that lags, and by as much a limiter may be late.
 
-use std::cell::Cell;
-
 use flowgate::planted::control::set_lane;
 use flowgate::{Clock, Fill, ManualClock, Quota, StripedBucket};
 use loom::sync::Arc;
 use loom::thread;
 
+use crate::witness::{Witness, told};
 use crate::{SECOND, explore_one_way, explore_within};
 
 /// Two stripes of 8, and 240.
 const CAPACITY: u64 = 256;
-
-loom::thread_local! {
-    static TOLD_NS: Cell<u64> = Cell::new(0);
-}
-
-/// A manual clock that remembers what it told each thread last.
-struct Witness(ManualClock);
-
-impl Clock for Witness {
-    fn now_ns(&self) -> u64 {
-        let now_ns = self.0.now_ns();
-        TOLD_NS.with(|told| told.set(now_ns));
-        now_ns
-    }
-}
 
 type Striped = StripedBucket<Witness>;
 
@@ -86,7 +70,7 @@ fn race<A, B: 'static>(
 
 /// Takes `cost`, and tells when, as the clock told it last.
 fn take(limiter: &Striped, cost: u64) -> Option<u64> {
-    limiter.try_consume(cost).is_ok().then(|| TOLD_NS.with(Cell::get))
+    told(limiter.try_consume(cost).is_ok())
 }
 
 /// Runs a model with every access tracked.

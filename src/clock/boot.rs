@@ -53,6 +53,7 @@ mod system {
 
 #[cfg(all(feature = "tsc", not(flowgate_loom)))]
 mod counted {
+    use super::super::line::{self, Line};
     use super::super::system::counter;
     use super::system;
     use crate::seqlock::Seqlock;
@@ -65,72 +66,57 @@ mod counted {
     /// system's clock by one part in 2,000 at most.)
     const STEADY_TO_ONE_IN: u64 = 1_000;
 
-    /// From `counter`, for `span` counts, the time is `ns` plus the counts since times `slope` / 2^32. The slope was measured since
-    /// `first_counter` showed `first_ns`; it is 0 until then, and so is `span`.
+    /// A line, and what it was measured from: its slope since `first_counter` showed `first_ns`. The slope is 0 until then, and so is
+    /// the span.
     #[derive(Clone, Copy, Debug, PartialEq)]
-    pub(super) struct Line {
-        pub(super) counter: u64,
-        pub(super) span: u64,
-        pub(super) ns: u64,
-        pub(super) slope: u64,
+    pub(super) struct Measured {
+        pub(super) line: Line,
         pub(super) first_counter: u64,
         pub(super) first_ns: u64,
     }
 
-    static LINE: Seqlock<6> = Seqlock::new([0; 6]);
+    static MEASURED: Seqlock<6> = Seqlock::new([0; 6]);
 
-    impl Line {
+    impl Measured {
         #[inline]
         fn from_words([counter, span, ns, slope, first_counter, first_ns]: [u64; 6]) -> Self {
-            Self { counter, span, ns, slope, first_counter, first_ns }
+            Self { line: Line::from_words([counter, span, ns, slope]), first_counter, first_ns }
         }
 
         fn words(self) -> [u64; 6] {
-            [self.counter, self.span, self.ns, self.slope, self.first_counter, self.first_ns]
+            let [counter, span, ns, slope] = self.line.words();
+            [counter, span, ns, slope, self.first_counter, self.first_ns]
         }
 
         /// The time at `counter`, if it is on the line.
         #[inline]
         pub(super) fn at(self, counter: u64) -> Option<u64> {
-            let counts = counter.wrapping_sub(self.counter);
-            if counts >= self.span {
-                return None;
-            }
-            let ns = (u128::from(counts) * u128::from(self.slope)) >> 32;
-            // A span is a millisecond.
-            #[allow(clippy::cast_possible_truncation)]
-            Some(self.ns.wrapping_add(ns as u64))
+            self.line.covers(counter).then(|| self.line.at(counter))
         }
 
         /// The line that begins at a reading of both clocks.
         pub(super) fn next(self, counter: u64, now_ns: u64) -> Self {
-            let begun = Self {
-                counter,
-                span: 0,
-                ns: now_ns,
-                slope: 0,
-                first_counter: counter,
-                first_ns: now_ns,
-            };
+            let here = Line { counter, span: 0, ns: now_ns, slope: 0 };
+            let begun = Self { line: here, first_counter: counter, first_ns: now_ns };
             if self.first_ns == 0 {
                 return begun;
             }
             let elapsed_ns = now_ns.saturating_sub(self.first_ns);
             if elapsed_ns < LEAST_MEASURED_NS {
-                return Self { counter, ns: now_ns, ..self };
+                return Self { line: Line { counter, ns: now_ns, ..self.line }, ..self };
             }
             // A counter that went back has wrapped to above 2^63, and the slope comes out near zero.
             let counts = counter.wrapping_sub(self.first_counter);
             let slope = (u128::from(elapsed_ns) << 32).checked_div(counts.into()).unwrap_or(0);
             let slope = u64::try_from(slope).unwrap_or(0);
-            let is_steady =
-                self.slope == 0 || self.slope.abs_diff(slope) <= self.slope / STEADY_TO_ONE_IN;
+            let old = self.line.slope;
+            let is_steady = old == 0 || old.abs_diff(slope) <= old / STEADY_TO_ONE_IN;
             if slope == 0 || !is_steady {
                 return begun;
             }
             let span = (u128::from(SPAN_NS) << 32).checked_div(slope.into()).unwrap_or(0);
             let span = u64::try_from(span).unwrap_or(0);
-            Self { counter, span, ns: now_ns, slope, ..self }
+            Self { line: Line { span, slope, ..here }, ..self }
         }
     }
 
@@ -139,8 +125,8 @@ mod counted {
         if let Some(counter) = counter() {
             // The counter first: it takes longest, and the line is read meanwhile.
             let now = counter.raw();
-            if let Some(now_ns) = LINE.try_read().and_then(|words| Line::from_words(words).at(now))
-            {
+            let measured = MEASURED.try_read().map(Measured::from_words);
+            if let Some(now_ns) = measured.and_then(|measured| measured.at(now)) {
                 return now_ns;
             }
         }
@@ -151,71 +137,65 @@ mod counted {
     #[cold]
     fn off_the_line() -> u64 {
         let Some(counter) = counter() else { return system::now_ns() };
-        let Some(mut turn) = LINE.try_turn() else { return system::now_ns() };
-        // The counter first: if this thread is stopped in between, the line is ahead by that, for its millisecond, and leases end early.
-        // Of four tries, the one that took least.
-        let read = || {
-            let before = counter.raw();
-            let now_ns = system::now_ns();
-            (counter.raw().wrapping_sub(before), before, now_ns)
-        };
-        let (mut took, mut at, mut now_ns) = read();
-        for _ in 0..3 {
-            let again = read();
-            if again.0 < took {
-                (took, at, now_ns) = again;
-            }
-        }
-        let line = Line::from_words(turn.read()).next(at, now_ns);
-        turn.write(line.words());
+        let Some(mut turn) = MEASURED.try_turn() else { return system::now_ns() };
+        // The counter before: if this thread is stopped in between, the line is ahead by that, for its millisecond, and leases end early.
+        let line::Reading { counter: at, ns: now_ns, .. } =
+            line::read_both(counter, system::now_ns);
+        let next = Measured::from_words(turn.read()).next(at, now_ns);
+        turn.write(next.words());
         now_ns
     }
 }
 
 #[cfg(all(test, feature = "tsc", not(flowgate_loom)))]
 mod tests {
-    use super::counted::Line;
+    use super::super::line::Line;
+    use super::counted::Measured;
     use super::*;
 
-    const NONE: Line = Line { counter: 0, span: 0, ns: 0, slope: 0, first_counter: 0, first_ns: 0 };
+    const NONE: Measured = Measured { line: Line::NONE, first_counter: 0, first_ns: 0 };
 
     /// 2.5 counts a nanosecond.
-    fn measured() -> Line {
+    fn measured() -> Measured {
         let first = NONE.next(1_000, 500);
         assert_eq!(first.at(1_000), None);
         let second = first.next(1_000 + 25_000_000, 500 + 10_000_000);
-        assert_eq!(second.at(second.counter), None);
+        assert_eq!(second.at(second.line.counter), None);
         second.next(1_000 + 50_000_000, 500 + 20_000_000)
     }
 
     #[test]
     fn a_line_tells_the_time_for_a_millisecond_and_not_longer() {
-        let line = measured();
-        assert_eq!(line.at(line.counter), Some(20_000_500));
-        assert!(line.at(line.counter + 2_500).unwrap().abs_diff(20_001_500) <= 1);
-        assert!(line.at(line.counter + 2_499_900).unwrap().abs_diff(21_000_460) <= 1);
-        assert_eq!(line.at(line.counter + 2_500_100), None);
+        let measured = measured();
+        assert_eq!(measured.at(measured.line.counter), Some(20_000_500));
+        assert!(measured.at(measured.line.counter + 2_500).unwrap().abs_diff(20_001_500) <= 1);
+        assert!(measured.at(measured.line.counter + 2_499_900).unwrap().abs_diff(21_000_460) <= 1);
+        assert_eq!(measured.at(measured.line.counter + 2_500_100), None);
     }
 
     #[test]
     fn a_machine_that_slept_is_found_out_whether_its_counter_went_on_or_not() {
-        let line = measured();
+        let measured = measured();
         // It went on: an hour later.
-        assert_eq!(line.at(line.counter + 9_000_000_000_000), None);
+        assert_eq!(measured.at(measured.line.counter + 9_000_000_000_000), None);
         // It was reset.
-        assert_eq!(line.at(17), None);
+        assert_eq!(measured.at(17), None);
         // Then it is measured anew, and not believed until that is done.
-        let after = line.next(17, 3_600_000_000_000);
-        assert_eq!((after.span, after.first_counter, after.first_ns), (0, 17, 3_600_000_000_000));
+        let after = measured.next(17, 3_600_000_000_000);
+        assert_eq!(
+            (after.line.span, after.first_counter, after.first_ns),
+            (0, 17, 3_600_000_000_000)
+        );
     }
 
     #[test]
     fn a_counter_that_changes_its_pace_is_measured_anew() {
-        let line = measured();
-        let next = line.next(line.counter + 25_000_000, line.ns + 20_000_000);
-        assert_eq!((next.span, next.slope), (0, 0));
-        let steady = line.next(line.counter + 25_000_000, line.ns + 10_000_000);
-        assert_eq!((steady.slope, steady.first_ns), (line.slope, 500));
+        let measured = measured();
+        let next = measured.next(measured.line.counter + 25_000_000, measured.line.ns + 20_000_000);
+        assert_eq!((next.line.span, next.line.slope), (0, 0));
+        let steady =
+            measured.next(measured.line.counter + 25_000_000, measured.line.ns + 10_000_000);
+        assert_eq!((steady.line.slope, steady.first_ns), (measured.line.slope, 500));
     }
 
     #[test]

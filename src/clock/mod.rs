@@ -16,6 +16,8 @@ mod boot;
 mod coarse;
 #[cfg(feature = "std")]
 mod instant;
+#[cfg(all(feature = "tsc", not(flowgate_loom)))]
+mod line;
 mod manual;
 mod system;
 

@@ -118,6 +118,7 @@ mod source {
 
 #[cfg(all(feature = "tsc", not(flowgate_loom)))]
 mod source {
+    use super::super::line::{self, Line};
     use super::super::{Clock, InstantClock};
     use crate::seqlock::Seqlock;
     use std::sync::OnceLock;
@@ -132,57 +133,6 @@ mod source {
     const STEADY_TO_ONE_IN: u64 = 1_000;
     /// A counter found unsteady this often is not used again.
     const STRIKES: u64 = 3;
-
-    /// A line is four words: from `counter`, for `span` counts, the time is `ns` plus the counts
-    /// since times `slope` / 2^32. `span` is 0 while there is no line.
-    #[derive(Clone, Copy, Debug, PartialEq)]
-    pub(super) struct Line {
-        pub(super) counter: u64,
-        pub(super) span: u64,
-        pub(super) ns: u64,
-        pub(super) slope: u64,
-    }
-
-    impl Line {
-        const NONE: Self = Self { counter: 0, span: 0, ns: 0, slope: 0 };
-
-        #[inline]
-        fn from_words([counter, span, ns, slope]: [u64; 4]) -> Self {
-            Self { counter, span, ns, slope }
-        }
-
-        fn words(self) -> [u64; 4] {
-            [self.counter, self.span, self.ns, self.slope]
-        }
-
-        #[inline]
-        fn covers(self, counter: u64) -> bool {
-            // A counter below the line's start wraps to a large number and fails the test too.
-            counter.wrapping_sub(self.counter) < self.span
-        }
-
-        /// The time at `counter`, which is on the line or at its end.
-        #[inline]
-        pub(super) fn at(self, counter: u64) -> u64 {
-            let counts = counter.wrapping_sub(self.counter);
-            let ns = (u128::from(counts) * u128::from(self.slope)) >> 32;
-            // A span is a second at most.
-            #[allow(clippy::cast_possible_truncation)]
-            self.ns.wrapping_add(ns as u64)
-        }
-    }
-
-    impl Line {
-        /// The latest time that somebody can have been told by this line when the counter is at `counter`;
-        /// 0 if the line has not begun.
-        pub(super) fn shown_by(self, counter: u64) -> u64 {
-            let counts = counter.wrapping_sub(self.counter);
-            if self.span == 0 || counts > u64::MAX / 2 {
-                return 0;
-            }
-            self.at(self.counter.wrapping_add(counts.min(self.span)))
-        }
-    }
 
     /// What the next line is measured from: a pair of readings, the slope found then (0: none yet)
     /// and how often the counter was found unsteady.
@@ -298,18 +248,11 @@ mod source {
         0
     }
 
-    /// Reads both clocks at one moment: of four tries, the one that took least.
+    /// Reads both clocks at one moment.
     fn read_both(counter: &quanta::Clock) -> (u64, u64) {
-        let mut best = (u64::MAX, 0, 0);
-        for _ in 0..4 {
-            let before = counter.raw();
-            let ns = instant_ns();
-            let took = counter.raw().wrapping_sub(before);
-            if took < best.0 {
-                best = (took, before.wrapping_add(took / 2), ns);
-            }
-        }
-        (best.1, best.2)
+        let reading = line::read_both(counter, instant_ns);
+        // In the middle of what it took.
+        (reading.counter.wrapping_add(reading.took / 2), reading.ns)
     }
 
     /// The line from `now` on, and what the one after it is measured from.
@@ -356,11 +299,11 @@ mod source {
 
 #[cfg(all(test, feature = "tsc", not(flowgate_loom)))]
 mod tests {
-    use super::source::{Line, Measured, next_line};
+    use super::super::line::Line;
+    use super::source::{Measured, next_line};
     use super::*;
     use std::time::{Duration, Instant};
 
-    const NONE: Line = Line { counter: 0, span: 0, ns: 0, slope: 0 };
     /// 2.6 counts a nanosecond, as on a 2.6 GHz machine.
     const fn counts(ns: u64) -> u64 {
         ns / 10 * 26
@@ -368,7 +311,7 @@ mod tests {
 
     fn first() -> (Line, Measured) {
         let measured = Measured { counter: 5_000, ns: 1_000, slope: 0, strikes: 0 };
-        next_line(NONE, measured, 5_000 + counts(10_000_000), 10_001_000)
+        next_line(Line::NONE, measured, 5_000 + counts(10_000_000), 10_001_000)
     }
 
     #[test]
@@ -398,7 +341,7 @@ mod tests {
         assert_eq!(line.shown_by(line.counter), line.ns);
         let end_ns = line.at(line.counter + line.span);
         assert_eq!(line.shown_by(line.counter + line.span * 5), end_ns);
-        assert_eq!(NONE.shown_by(7), 0);
+        assert_eq!(Line::NONE.shown_by(7), 0);
     }
 
     #[test]

@@ -15,18 +15,21 @@ pub(crate) struct BucketInStore {
     store: RedisStore,
     name: Name,
     rule: Rule,
+    /// Whether a server that was started again is taken to have lost its data.
+    doubts: bool,
 }
 
 impl BucketInStore {
-    pub(crate) fn new(store: RedisStore, name: Name, scale: Scale) -> Self {
-        Self { store, name, rule: Rule::token_bucket(scale) }
+    pub(crate) fn new(store: RedisStore, name: Name, scale: Scale, doubts: bool) -> Self {
+        Self { store, name, rule: Rule::token_bucket(scale), doubts }
     }
 }
 
 impl Lessor for BucketInStore {
     async fn lease(&self, key: &[u8], ask: Ask) -> Result<Told, StoreError> {
         let Ask { least, most, charge, hint } = ask;
-        let asked = Asked::UpTo { unit: 1, least, most, charge, hint };
+        let doubts = self.doubts;
+        let asked = Asked::UpTo { unit: 1, least, most, charge, hint, doubts };
         let key = self.name.of_key(key);
         let part = Part { rule: &self.rule, key: &key, asked };
         let answer = self.store.decide(&[part]).await?;

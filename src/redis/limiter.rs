@@ -238,7 +238,8 @@ impl<A: Algorithm> RedisLimiter<A> {
     /// [`StoreError`] if there was no answer.
     pub async fn consume_up_to(&self, key: impl StoreKey, max: u64) -> Result<u64, StoreError> {
         let unit = self.limit.rule.grains_per_token();
-        let asked = Asked::UpTo { unit, least: 1, most: max, charge: 0, hint: None };
+        let (charge, hint, doubts) = (0, None, false);
+        let asked = Asked::UpTo { unit, least: 1, most: max, charge, hint, doubts };
         Ok(self.ask(key, asked).await?.0)
     }
 

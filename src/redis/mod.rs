@@ -1,7 +1,5 @@
 //! Limits that several servers share, in Redis or Valkey.
 
-#![allow(dead_code)] // until its parts are there
-
 mod bucket_in_store;
 mod counts;
 mod error;

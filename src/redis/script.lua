@@ -60,9 +60,9 @@ for i = 1, #KEYS do
       level = level + amount
       if level > most then level = most end
     elseif ask == CHARGE or ask == UP_TO then
-      local unit, least, units, hint, hint_at, ceiling
+      local unit, least, units, hint, hint_at, ceiling, doubts
       if ask == UP_TO then
-        unit, least, units, hint, hint_at, ceiling = unpack('<i8i8i8i8i8i8', limit, MORE)
+        unit, least, units, hint, hint_at, ceiling, doubts = unpack('<i8i8i8i8i8i8i8', limit, MORE)
         -- What the caller knows of it, if the server has forgotten.
         if hint < most and hint_at < at then
           local elapsed, longest = at - hint_at, floor((most - hint) / rate) + 1
@@ -71,6 +71,13 @@ for i = 1, #KEYS do
         end
         if level > hint then level = hint end
         if level > ceiling then level = ceiling end
+        -- A server that was started has lost all or some of what it knew. A caller that was told of a bucket which is there knows better.
+        if doubts == 1 and (not stored or hint_at == 0) then
+          -- The difference of two times in whole seconds: as much as one less has gone by.
+          local up = (string.match(call('INFO', 'server'), 'uptime_in_seconds:(%d+)') or 0) - 1
+          up = math.max(up, 0) * 1000000
+          if up < level / rate then level = up * rate end
+        end
       end
       local uncharged = level
       if level - amount > bound then

@@ -17,8 +17,9 @@ const TEXT: &str = include_str!("script.lua");
 pub(crate) enum Asked {
     /// So many grains, or nothing; then nothing of the other limits either.
     Consume(u64),
-    /// Between `least` and `most` times `unit` grains, or nothing, after `charge` grains were taken.
-    UpTo { unit: u64, least: u64, most: u64, charge: u64, hint: Option<Hint> },
+    /// Between `least` and `most` times `unit` grains, or nothing, after `charge` grains were taken. With `doubts`, a
+    /// bucket that is not there, or that the caller knows nothing of, is taken to have been empty when the server was started.
+    UpTo { unit: u64, least: u64, most: u64, charge: u64, hint: Option<Hint>, doubts: bool },
     /// Gives grains back, up to the capacity.
     Refund(u64),
     /// Takes grains, into debt if need be.
@@ -142,8 +143,8 @@ impl Part<'_> {
         if let Asked::TakeBack { start_us, .. } = self.asked {
             bytes.extend(counted(start_us).to_le_bytes());
         }
-        if let Asked::UpTo { unit, least, most, hint, .. } = self.asked {
-            let mut more = [self.rule.amount(unit), counted(least), counted(most), 0, 0, 0];
+        if let Asked::UpTo { unit, least, most, hint, doubts, .. } = self.asked {
+            let mut more = [self.rule.amount(unit), counted(least), counted(most), 0, 0, 0, 0];
             if let Rule::Level(level) = self.rule {
                 let (lowest, full) = (level.scale.lowest_level(), level.scale.full_level());
                 let (known, at_us, ceiling) = match hint {
@@ -154,6 +155,7 @@ impl Part<'_> {
                     known.clamp(lowest, full),
                     counted(at_us),
                     ceiling.clamp(lowest, full),
+                    i64::from(doubts),
                 ]);
             }
             bytes.extend(more.into_iter().flat_map(i64::to_le_bytes));

@@ -1,9 +1,10 @@
 //! Nothing fails: and the judge finds what is over by design.
 
-use crate::fleet::{Fleet, Grant, Mode, Traffic, granted_between, over};
+use crate::fleet::{Fleet, Grant, Kind, Mode, Traffic, granted_between, micros, over};
 use crate::redis_server::Server;
 use crate::suite::{PER_SECOND, PROCESSES, Seen, Suite, both_modes, least_rate, ms, plan};
 use crate::table::Row;
+use flowgate::Quota;
 use flowgate::redis::WhenDown;
 
 pub(crate) fn none(suite: &Suite) -> Vec<Row> {
@@ -19,7 +20,12 @@ pub(crate) fn none(suite: &Suite) -> Vec<Row> {
             rows.push(Row::new(
                 format!("{}, {}", mode.name(), name(traffic)),
                 "never over, no error; leased, most of the rate is used",
-                format!("{}; {:.0} % of the rate", seen.figure(), rate * 100.0),
+                format!(
+                    "{}; errors: {}; {:.0} % of the rate",
+                    seen.figure(),
+                    seen.kinds(),
+                    rate * 100.0
+                ),
                 seen.over <= 0.0 && seen.errors.is_empty() && rate > least_rate(mode),
             ));
         }
@@ -27,20 +33,42 @@ pub(crate) fn none(suite: &Suite) -> Vec<Row> {
     rows
 }
 
+/// All ask for more than there is, all the time, and have about as much. The longer a lease, the less often they ask.
+pub(crate) fn fair(suite: &Suite) -> Vec<Row> {
+    let (per_second, burst) = (5_000, 20_000);
+    let server = Server::start();
+    let mut plan = plan(server.url(), Mode::leased(ms(1_000)));
+    plan.quota = Quota::per_second(per_second).burst(burst);
+    let fleet = Fleet::start(PROCESSES, &plan, suite.run(4_000, 8_000));
+    // When the burst has been used up.
+    let (from_us, to_us) = (fleet.span.begins_us + micros(ms(1_000)), fleet.span.ends_us);
+    let records = fleet.finish();
+    let mut shares: Vec<u64> =
+        records.iter().map(|record| granted_between(&record.grants, from_us, to_us)).collect();
+    shares.sort_unstable();
+    let grants: Vec<Grant> = records.into_iter().flat_map(|record| record.grants).collect();
+    let over = over(&grants, burst, per_second);
+    vec![Row::new(
+        "leased, saturated",
+        "never over; none has less than a third of what another has",
+        format!("{over:+.0} tokens; {shares:?} after the burst"),
+        over <= 0.0 && shares[0] > shares[PROCESSES - 1] / 3,
+    )]
+}
+
 /// A lease that lasts longer, so that there is more to be over by.
 const LIFETIME_MS: u64 = 180;
 
 /// The judge bites: tokens that are leased beside a bucket of the whole capacity are too many, and it says so.
 pub(crate) fn relaxed(suite: &Suite) -> Vec<Row> {
-    let of = |is_relaxed| {
+    let of = |kind| {
         let server = Server::start();
-        let mode =
-            Mode::Leased { lifetime: ms(LIFETIME_MS), when_down: WhenDown::Deny, is_relaxed };
+        let mode = Mode::Leased { lifetime: ms(LIFETIME_MS), when_down: WhenDown::Deny, kind };
         let mut plan = plan(server.url(), mode);
         plan.traffic = Traffic::InStep;
         Seen::of(Fleet::start(PROCESSES, &plan, suite.run(1_900, 8_000)).finish())
     };
-    let (relaxed, strict) = (of(true), of(false));
+    let (relaxed, strict) = (of(Kind::Relaxed), of(Kind::Strict));
     let most = (PER_SECOND * LIFETIME_MS / 1_000) as f64;
     vec![
         Row::new(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use flowgate::redis::WhenDown;
 
-use crate::fleet::{Fleet, Mode, Traffic, granted_between, micros, now_us};
+use crate::fleet::{Fleet, Kind, Mode, Traffic, granted_between, micros, now_us};
 use crate::redis_server::Server;
 use crate::suite::{
     A_BATCH_EACH, CAPACITY, LIFETIME, PER_SECOND, PROCESSES, Seen, Suite, both_modes, leased, ms,
@@ -54,7 +54,7 @@ fn kill_once(mode: Mode, traffic: Traffic, away: Duration) -> (Seen, u64, u64) {
 }
 
 fn killed_with_leases(when_down: WhenDown, away: Duration) -> Row {
-    let mode = Mode::Leased { lifetime: LIFETIME, when_down, is_relaxed: false };
+    let mode = Mode::Leased { lifetime: LIFETIME, when_down, kind: Kind::Strict };
     // With traffic that uses up what is leased at once there would be none to be seen.
     let is_steady = when_down == WhenDown::Deny;
     let traffic = if is_steady { Traffic::Steady } else { Traffic::Saturated };
@@ -155,7 +155,11 @@ pub(crate) fn emptied(suite: &Suite) -> Vec<Row> {
     let times = suite.times(4, 12);
     let told = restart(leased(), &[], times);
     let untold = restart(Mode::Remote, &[], times);
-    let unknowing = restart_among_strangers(4);
+    let unknowing = restart_among_strangers(Kind::Strict);
+    let wary = restart_among_strangers(Kind::EmptyAfterRestart);
+    // All of them are ready before the first begin.
+    let refilled = (STRANGERS_STAY * (STRANGERS_COME + 1)).as_secs_f64() * PER_SECOND as f64;
+    let share = wary.granted as f64 / refilled;
     vec![
         Row::new(
             format!("leased, {times} times"),
@@ -170,23 +174,34 @@ pub(crate) fn emptied(suite: &Suite) -> Vec<Row> {
             untold.over <= f64::from(times) * CAPACITY as f64,
         ),
         Row::new(
-            "leased, new processes, 4 times",
+            format!("leased, new processes, {STRANGERS_COME} times"),
             "who is new knows nothing, so over: a bucket each time at most",
             unknowing.figure(),
-            unknowing.over > 0.0 && unknowing.over <= 4.0 * CAPACITY as f64,
+            unknowing.over > 0.0 && unknowing.over <= f64::from(STRANGERS_COME) * CAPACITY as f64,
+        ),
+        Row::new(
+            format!("the same, empty after a restart, {STRANGERS_COME} times"),
+            "never over; most of the rate",
+            format!("{}; {:.0} % of the rate", wary.figure(), share * 100.0),
+            wary.over <= 0.0 && share > 0.5 && wary.only_errors(&AWAY),
         ),
     ]
 }
 
+const STRANGERS_STAY: Duration = ms(350);
+const STRANGERS_COME: u32 = 4;
+
 /// At each restart other processes take over, which have asked for nothing before.
-fn restart_among_strangers(times: u32) -> Seen {
+fn restart_among_strangers(kind: Kind) -> Seen {
     let mut server = Server::start();
-    let pause = ms(350);
+    let (pause, times) = (STRANGERS_STAY, STRANGERS_COME);
     // A short lease leaves the store nearly all of the capacity, and the judge little to forgive.
-    let mode = Mode::leased(ms(50));
+    let mode = Mode::Leased { lifetime: ms(50), when_down: WhenDown::Deny, kind };
     let mut fleets: Vec<Fleet> =
         (0..=times).map(|_| Fleet::ready(PROCESSES, &plan(server.url(), mode))).collect();
-    let begins_us = now_us() + micros(ms(50));
+    // With buckets that are full, of a server that has run for long enough to have such.
+    let rest = if kind == Kind::EmptyAfterRestart { ms(2_000) } else { ms(50) };
+    let begins_us = now_us() + micros(rest);
     for (time, fleet) in (0..).zip(&mut fleets) {
         fleet.begin_at(begins_us + micros(pause * time), pause);
     }

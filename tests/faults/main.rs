@@ -28,9 +28,10 @@ use table::Row;
 
 type Fault = fn(&Suite) -> Vec<Row>;
 
-const FAULTS: [(&str, Fault); 15] = [
+const FAULTS: [(&str, Fault); 16] = [
     ("the judge", calm::judged),
     ("none", calm::none),
+    ("none, and what each has", calm::fair),
     ("leases beside a whole bucket", calm::relaxed),
     ("kill -9 of Redis", lost::killed),
     ("restarts with empty data", lost::emptied),

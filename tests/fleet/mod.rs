@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 pub(crate) use judge::{granted_between, over};
-pub(crate) use plan::{Mode, Plan, Span, Traffic};
+pub(crate) use plan::{Kind, Mode, Plan, Span, Traffic};
 pub(crate) use proxy::{Carries, Proxy};
 pub(crate) use record::{Grant, Record};
 pub(crate) use time::{now_us, sleep_until_us};

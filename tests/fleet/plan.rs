@@ -30,13 +30,21 @@ pub(crate) enum Mode {
     Leased {
         lifetime: Duration,
         when_down: WhenDown,
-        is_relaxed: bool,
+        kind: Kind,
     },
+}
+
+/// What is set of a lease beside its numbers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Kind {
+    Strict,
+    Relaxed,
+    EmptyAfterRestart,
 }
 
 impl Mode {
     pub(crate) fn leased(lifetime: Duration) -> Self {
-        Self::Leased { lifetime, when_down: WhenDown::Deny, is_relaxed: false }
+        Self::Leased { lifetime, when_down: WhenDown::Deny, kind: Kind::Strict }
     }
 
     pub(crate) fn name(self) -> &'static str {
@@ -47,9 +55,13 @@ impl Mode {
     }
 
     pub(crate) fn lease(self) -> Option<Lease> {
-        let Self::Leased { lifetime, when_down, is_relaxed } = self else { return None };
+        let Self::Leased { lifetime, when_down, kind } = self else { return None };
         let lease = Lease::when_down(when_down).lifetime(lifetime);
-        Some(if is_relaxed { lease.relaxed() } else { lease })
+        Some(match kind {
+            Kind::Strict => lease,
+            Kind::Relaxed => lease.relaxed(),
+            Kind::EmptyAfterRestart => lease.empty_after_restart(),
+        })
     }
 }
 
@@ -94,21 +106,21 @@ impl Traffic {
 
 impl Plan {
     pub(crate) fn to_words(&self) -> String {
-        let (lifetime_ms, when_down, is_relaxed) = match self.mode {
-            Mode::Remote => (0, "none".to_string(), false),
-            Mode::Leased { lifetime, when_down, is_relaxed } => {
+        let (lifetime_ms, when_down, kind) = match self.mode {
+            Mode::Remote => (0, "none".to_string(), Kind::Strict),
+            Mode::Leased { lifetime, when_down, kind } => {
                 let when_down = match when_down {
                     WhenDown::Share { processes } => processes.to_string(),
                     other => format!("{other:?}"),
                 };
-                (lifetime.as_millis(), when_down, is_relaxed)
+                (lifetime.as_millis(), when_down, kind)
             }
         };
         [
             self.urls.join(","),
             lifetime_ms.to_string(),
             when_down,
-            is_relaxed.to_string(),
+            format!("{kind:?}"),
             self.quota.to_string(),
             self.timeout.as_millis().to_string(),
             format!("{:?}", self.traffic),
@@ -118,7 +130,7 @@ impl Plan {
 
     pub(crate) fn from_words(text: &str) -> Self {
         let words: Vec<&str> = text.split('|').collect();
-        let [urls, lifetime, when_down, relaxed, quota, timeout, traffic] = words[..] else {
+        let [urls, lifetime, when_down, kind, quota, timeout, traffic] = words[..] else {
             panic!("{text} is no plan")
         };
         let number = |word: &str| word.parse::<u64>().unwrap();
@@ -128,11 +140,16 @@ impl Plan {
             "Allow" => WhenDown::Allow,
             processes => WhenDown::Share { processes: processes.parse().unwrap() },
         };
+        let kind = match kind {
+            "Relaxed" => Kind::Relaxed,
+            "EmptyAfterRestart" => Kind::EmptyAfterRestart,
+            _ => Kind::Strict,
+        };
         Self {
             urls: urls.split(',').map(String::from).collect(),
             mode: match lifetime.is_zero() {
                 true => Mode::Remote,
-                false => Mode::Leased { lifetime, when_down, is_relaxed: relaxed == "true" },
+                false => Mode::Leased { lifetime, when_down, kind },
             },
             quota: quota.parse().unwrap(),
             timeout: Duration::from_millis(number(timeout)),

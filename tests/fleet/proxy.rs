@@ -67,7 +67,7 @@ impl Proxy {
 
     /// How long everything takes, each way.
     pub(crate) fn delay(&self, delay: Duration) {
-        self.state.delay_us.store(super::micros(delay), Relaxed);
+        self.state.delay_us.store(u64::try_from(delay.as_micros()).unwrap(), Relaxed);
     }
 
     /// Leads to another server from now on. Connections to the one before are closed.

@@ -2,7 +2,7 @@
 
 use core::fmt;
 use std::boxed::Box;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::Notify;
 
@@ -13,7 +13,6 @@ use super::terms::Terms;
 use crate::algorithm::{LARGEST_LEASE, Lease};
 use crate::cell::{Cell, Step};
 use crate::leased::Local;
-use std::sync::{Arc, Mutex, RwLock};
 
 /// Whether somebody asks the store.
 const NOBODY_ASKS: u64 = 0;
@@ -162,10 +161,6 @@ impl Account {
         self.owe(grains.saturating_sub(taken));
     }
 
-    pub(crate) fn take_up_to(&self, grains: u64, now_ns: u64) -> u64 {
-        self.local.take_up_to(grains, now_ns)
-    }
-
     pub(crate) fn owe(&self, grains: u64) {
         self.owed.update(self.owed.load(), |owed| match grains {
             0 => Step::Keep(()),
@@ -255,7 +250,8 @@ impl Account {
             (now_ns.saturating_add(wait_ns.max(terms.pause_ns)), ask.least)
         } else if told.granted < ask.most {
             // The store has run dry: what comes next is shared with others, a part of a lease's time at once.
-            (sent_ns.saturating_add(terms.pause_ns), 0)
+            let seed = now_ns ^ told.level.cast_unsigned().rotate_left(32);
+            (sent_ns.saturating_add(terms.pause_of(seed)), 0)
         } else {
             (0, 0)
         };

@@ -4,7 +4,6 @@ use crate::answer::Granted;
 
 /// A request that may pass: because its tokens were granted, or although nobody could be asked.
 #[derive(Clone, Copy, Debug)]
-#[must_use]
 pub enum Admitted<'a> {
     /// The tokens were leased, or are of this process's share.
     Granted(Granted<'a>),
@@ -15,6 +14,7 @@ pub enum Admitted<'a> {
 
 impl<'a> Admitted<'a> {
     /// What was granted; `None` if nothing was counted.
+    #[must_use]
     pub const fn granted(self) -> Option<Granted<'a>> {
         match self {
             Self::Granted(granted) => Some(granted),

@@ -3,6 +3,7 @@
 use core::borrow::Borrow;
 use core::hash::Hash;
 use std::borrow::ToOwned;
+use std::sync::Arc;
 
 use dashmap::DashMap;
 use tokio::sync::mpsc::UnboundedSender;
@@ -11,14 +12,13 @@ use super::account::{Account, Asking};
 use super::admitted::Admitted;
 use super::settings::WhenDown;
 use super::share::Share;
-use super::shared::Shared;
+use super::shared::{Shared, UNCOUNTED};
 use crate::algorithm::{Lease, Wait};
 use crate::cell::{Cell, Step};
 use crate::error::{Denied, Never, NoRoom, NotYet};
 use crate::keyed::SeededHash;
 use crate::redis::{StoreErrorKind, StoreKey};
 use crate::tokens::Tokens;
-use std::sync::Arc;
 
 /// Sweeps go through one of these at a time, under its lock.
 const PARTS: usize = 128;
@@ -43,6 +43,18 @@ pub(crate) enum Taken {
     Uncounted,
 }
 
+impl Taken {
+    /// The word of what is left of the lease: see [`Shared::granted`].
+    #[inline]
+    pub(crate) fn left(self) -> u64 {
+        match self {
+            Self::Leased(left) => left.0,
+            Self::Shared => Lease::NONE.0,
+            Self::Uncounted => UNCOUNTED,
+        }
+    }
+}
+
 impl<K: Eq + Hash, C: core::fmt::Debug + Send + Sync + 'static> Leases<K, C> {
     pub(crate) fn new(
         shared: Arc<Shared<C>>,
@@ -65,11 +77,8 @@ impl<K: Eq + Hash, C: core::fmt::Debug + Send + Sync + 'static> Leases<K, C> {
         let account = match self.accounts.get(key) {
             None => return self.take_of_new(key, cost, wanted, now_ns),
             Some(account) => {
-                if let Some(left) = account.take(wanted, now_ns) {
-                    if account.is_low(left, now_ns) {
-                        self.ask_for(&account);
-                    }
-                    return Ok(Taken::Leased(left));
+                if let Some(taken) = self.take_here(&account, wanted, now_ns) {
+                    return Ok(taken);
                 }
                 // What follows is not done under a lock.
                 Arc::clone(&account)
@@ -87,13 +96,20 @@ impl<K: Eq + Hash, C: core::fmt::Debug + Send + Sync + 'static> Leases<K, C> {
         now_ns: u64,
     ) -> Result<Taken, Denied> {
         let wanted = self.shared.terms.scale.grains(cost);
-        if let Some(left) = account.take(wanted, now_ns) {
-            if account.is_low(left, now_ns) {
-                self.ask_for(account);
-            }
-            return Ok(Taken::Leased(left));
+        match self.take_here(account, wanted, now_ns) {
+            Some(taken) => Ok(taken),
+            None => self.missing(account, cost, wanted, now_ns),
         }
-        self.missing(account, cost, wanted, now_ns)
+    }
+
+    /// Takes what is here, and has the store asked for the next lease when it is due.
+    #[inline(always)]
+    fn take_here(&self, account: &Arc<Account>, wanted: u64, now_ns: u64) -> Option<Taken> {
+        let left = account.take(wanted, now_ns)?;
+        if account.is_low(left, now_ns) {
+            self.ask_for(account);
+        }
+        Some(Taken::Leased(left))
     }
 
     #[cold]
@@ -109,8 +125,9 @@ impl<K: Eq + Hash, C: core::fmt::Debug + Send + Sync + 'static> Leases<K, C> {
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K> + StoreKey,
     {
+        // No account is made for what can never be had.
         self.may_ever_hold(cost, wanted)?;
-        self.missing(&self.account(key, now_ns)?, cost, wanted, now_ns)
+        self.decide_missing(&self.account(key, now_ns)?, cost, wanted, now_ns)
     }
 
     fn may_ever_hold(&self, cost: Tokens, wanted: u64) -> Result<(), Denied> {
@@ -174,6 +191,16 @@ impl<K: Eq + Hash, C: core::fmt::Debug + Send + Sync + 'static> Leases<K, C> {
         now_ns: u64,
     ) -> Result<Taken, Denied> {
         self.may_ever_hold(cost, wanted)?;
+        self.decide_missing(account, cost, wanted, now_ns)
+    }
+
+    fn decide_missing(
+        &self,
+        account: &Arc<Account>,
+        cost: Tokens,
+        wanted: u64,
+        now_ns: u64,
+    ) -> Result<Taken, Denied> {
         if wanted == 0 {
             return Ok(Taken::Leased(Lease::NONE));
         }
@@ -292,11 +319,28 @@ impl<K: Eq + Hash, C: core::fmt::Debug + Send + Sync + 'static> Leases<K, C> {
         self.accounts.get(key).map(|account| Arc::clone(&account))
     }
 
+    /// Tries, and while the answer is "not yet" waits until the store has told what it is being asked for the account.
+    pub(crate) async fn decide<'a>(
+        &self,
+        attempt: impl Fn() -> Result<Admitted<'a>, Denied>,
+        account: impl Fn() -> Option<Arc<Account>>,
+    ) -> Result<Admitted<'a>, Denied> {
+        // What one answer brings another thread may take; then the store is asked once more.
+        for _ in 0..2 {
+            let denied = match attempt() {
+                Err(denied @ Denied::NotYet(_)) => denied,
+                answer => return answer,
+            };
+            let Some(account) = account() else { return Err(denied) };
+            account.answer(|| self.shared.down().is_some()).await;
+        }
+        attempt()
+    }
+
     pub(crate) fn admitted(&self, taken: Taken, now_ns: u64) -> Admitted<'_> {
         match taken {
-            Taken::Leased(left) => Admitted::Granted(self.shared.granted(left, now_ns)),
-            Taken::Shared => Admitted::Granted(self.shared.granted(Lease::NONE, now_ns)),
             Taken::Uncounted => Admitted::Degraded,
+            counted => Admitted::Granted(self.shared.granted(counted.left(), now_ns)),
         }
     }
 

@@ -35,7 +35,7 @@ where
     fn try_now(&self, key: &Q, cost: Tokens) -> Option<Result<Granted<'_>, Denied>> {
         let now_ns = self.leases.shared.clock.now_ns();
         let taken = self.leases.take(key, cost, now_ns);
-        Some(taken.map(|taken| self.leases.shared.granted_as(left_of(taken), now_ns)))
+        Some(taken.map(|taken| self.leases.shared.granted(taken.left(), now_ns)))
     }
 
     fn hold_at(
@@ -52,7 +52,7 @@ where
                     _ => self.leases.shared.terms.scale.grains(cost),
                 };
                 let mut held = Held::at_once(units, now_ns);
-                held.left = left_of(taken);
+                held.left = taken.left();
                 Ok(held)
             }
             Err(denied) => Err(refused(denied, most_wait_ns)),
@@ -121,7 +121,7 @@ where
     }
 
     fn granted(&self, held: &Held) -> Granted<'_> {
-        self.leases.shared.granted_as(held.left, held.now_ns)
+        self.leases.shared.granted(held.left, held.now_ns)
     }
 
     fn available_at(&self, key: &Q, now_ns: u64) -> Tokens {
@@ -148,14 +148,6 @@ where
             return None;
         }
         Some(Box::pin(async move { account.answer(|| shared.down().is_some()).await }))
-    }
-}
-
-fn left_of(taken: Taken) -> u64 {
-    match taken {
-        Taken::Leased(left) => left.0,
-        Taken::Shared => Lease::NONE.0,
-        Taken::Uncounted => UNCOUNTED,
     }
 }
 

@@ -6,6 +6,7 @@ use core::hash::Hash;
 use core::time::Duration;
 use std::borrow::ToOwned;
 use std::string::String;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -25,7 +26,6 @@ use crate::redis::bucket_in_store::BucketInStore;
 use crate::redis::key::Name;
 use crate::redis::{RedisStore, StoreKey};
 use crate::tokens::Tokens;
-use std::sync::{Arc, Mutex};
 
 /// A limit per key that several servers share, decided locally: tokens are leased from a store in batches, and a call takes from what its
 /// process has leased. It never waits and never touches the network.
@@ -38,7 +38,7 @@ use std::sync::{Arc, Mutex};
 /// * **Never over, all processes together**: in any window of time, at most capacity + rate × window is granted, whatever becomes of
 ///   processes, connections and answers. The bucket in the store has the capacity less what is refilled in a lease's
 ///   [lifetime](Lease::lifetime), and nothing is used for longer than that after it was taken there. A server that forgets its data is
-///   told what this process knows; so is one whose clock jumps ahead. What is not covered, in numbers: `docs/redis.md`.
+///   told what this process knows; so is one whose clock jumps ahead. What is not covered, in numbers: `docs/leases.md`.
 /// * What was leased and is not used in time is lost, and refilled. So under a steady load nearly the whole rate is granted; of a burst,
 ///   what one process has leased another one cannot have.
 /// * **While the store is away** what is leased serves to its end. Then [`WhenDown`] decides.
@@ -117,7 +117,8 @@ where
         let terms = lease.terms(&quota, store.longest_call())?;
         // An answer that comes later is of no use.
         let store = store.clone().timeout(Duration::from_micros(terms.timeout_us));
-        let lessor = BucketInStore::new(store, Name::new(name), terms.scale);
+        let doubts = lease.is_empty_after_restart();
+        let lessor = BucketInStore::new(store, Name::new(name), terms.scale, doubts);
         Self::with_lessor(terms, lessor, quota, lease)
     }
 
@@ -169,7 +170,7 @@ where
         K: Borrow<Q>,
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K> + StoreKey,
     {
-        self.leases.take(key, Tokens::ONE, self.leases.shared.clock.now_ns()).is_ok()
+        self.try_consume(key, Tokens::ONE).is_ok()
     }
 
     /// Takes `cost` tokens of `key`: those that are leased, or, if they are too few, what the store grants now. Waits for that answer,
@@ -184,16 +185,7 @@ where
         Q: ?Sized + Hash + Eq + ToOwned<Owned = K> + StoreKey,
     {
         let cost = cost.into();
-        // What one answer brings another thread may take; then the store is asked once more.
-        for _ in 0..2 {
-            let denied = match self.try_consume(key, cost) {
-                Err(denied @ Denied::NotYet(_)) => denied,
-                answer => return answer,
-            };
-            let Some(account) = self.leases.known(key) else { return Err(denied) };
-            account.answer(|| self.leases.shared.down().is_some()).await;
-        }
-        self.try_consume(key, cost)
+        self.leases.decide(|| self.try_consume(key, cost), || self.leases.known(key)).await
     }
 
     /// Reads how many tokens of `key` are leased here. The store may have more.
@@ -322,8 +314,7 @@ impl<K: Eq + Hash + Send + Sync + 'static> LeasedHandle<K> {
     /// Takes one token if it is leased.
     #[inline]
     pub fn is_allowed(&self) -> bool {
-        let now_ns = self.leases.shared.clock.now_ns();
-        self.leases.take_of(&self.account, Tokens::ONE, now_ns).is_ok()
+        self.try_consume(Tokens::ONE).is_ok()
     }
 
     /// As [`LeasedLimiter::decide`], of this key.
@@ -333,15 +324,8 @@ impl<K: Eq + Hash + Send + Sync + 'static> LeasedHandle<K> {
     /// As there.
     pub async fn decide(&self, cost: impl Into<Tokens>) -> Result<Admitted<'_>, Denied> {
         let cost = cost.into();
-        for _ in 0..2 {
-            match self.try_consume(cost) {
-                Err(Denied::NotYet(_)) => {
-                    self.account.answer(|| self.leases.shared.down().is_some()).await;
-                }
-                answer => return answer,
-            }
-        }
-        self.try_consume(cost)
+        let account = || Some(Arc::clone(&self.account));
+        self.leases.decide(|| self.try_consume(cost), account).await
     }
 }
 

@@ -17,7 +17,7 @@ const SHORTEST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(3_600);
 /// If nothing else is said a lease lasts so long, or until a quarter of the capacity is refilled.
 const USUAL: Duration = Duration::from_secs(1);
-/// A process asks no more often than so many times in a lease for a key of which the store has too little.
+/// A process asks about so many times in a lease for a key of which the store has too little.
 const ASKS_PER_LEASE: u64 = 16;
 /// A 64th of a lease, and a millisecond, is not used: clocks do not all run alike.
 const MARGIN_PARTS: u64 = 64;
@@ -58,6 +58,7 @@ pub struct Lease {
     processes: u32,
     max_keys: u64,
     is_relaxed: bool,
+    is_empty_after_restart: bool,
 }
 
 impl Lease {
@@ -68,7 +69,14 @@ impl Lease {
             WhenDown::Share { processes } => processes,
             _ => 4,
         };
-        Self { when_down, lifetime: None, processes, max_keys: 100_000, is_relaxed: false }
+        Self {
+            when_down,
+            lifetime: None,
+            processes,
+            max_keys: 100_000,
+            is_relaxed: false,
+            is_empty_after_restart: false,
+        }
     }
 
     /// Sets how long leased tokens may be used: 50 ms to an hour. The longer, the fewer calls to the store, and the
@@ -103,6 +111,26 @@ impl Lease {
     pub const fn relaxed(mut self) -> Self {
         self.is_relaxed = true;
         self
+    }
+
+    /// Has buckets begin empty when the server is started, in place of full: for a server that keeps no data, or not all, where the
+    /// processes may be new at the same time, and know nothing that it could be told. Else that is as much as a full bucket beyond the
+    /// bound, each time.
+    ///
+    /// A bucket that the server does not know, or that this process has not been told of yet, then holds no more than what has been
+    /// refilled since that start, in whole seconds, less one. So it costs the burst: after each start, with the data or without,
+    /// for as long as it takes to fill a bucket, and a second or two more. Later it changes nothing.
+    ///
+    /// Of a server that loses data while it runs (`FLUSHALL`, eviction), or of another one that has run for long and takes over
+    /// without them, it knows nothing. The store's user must be permitted to use `INFO`.
+    #[must_use]
+    pub const fn empty_after_restart(mut self) -> Self {
+        self.is_empty_after_restart = true;
+        self
+    }
+
+    pub(crate) fn is_empty_after_restart(&self) -> bool {
+        self.is_empty_after_restart
     }
 
     pub(crate) fn is_when_down(&self) -> WhenDown {

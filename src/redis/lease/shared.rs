@@ -84,12 +84,8 @@ impl<C> Shared<C> {
 }
 
 impl<C: core::fmt::Debug + Sync> Shared<C> {
-    pub(crate) fn granted(&self, left: Lease, now_ns: u64) -> Granted<'_> {
-        self.granted_as(left.0, now_ns)
-    }
-
-    /// The same of the word of a lease, or of one that says that nothing was counted, and so of no tokens.
-    pub(crate) fn granted_as(&self, left: u64, now_ns: u64) -> Granted<'_> {
+    /// Of the word of what is left of a lease, or of [`UNCOUNTED`], and so of no tokens.
+    pub(crate) fn granted(&self, left: u64, now_ns: u64) -> Granted<'_> {
         Granted::new(Grant { terms: self, left, now_ns })
     }
 }

@@ -53,8 +53,9 @@ struct Faults {
     /// One call in so many takes up to so long.
     slow: u64,
     slow_ms: u64,
-    /// The server forgets everything this often.
+    /// The server is started anew this often, and has forgotten everything; or what came after the half of that time.
     forgets_ms: u64,
+    by_half: bool,
     /// The server is away for this long, in the middle.
     away_ms: u64,
     /// The server's clock steps by so much, in the middle.
@@ -62,7 +63,7 @@ struct Faults {
 }
 
 /// The bucket of one key, as the script keeps it. Written for this test, by the words of `lease/ask.rs`.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Bucket {
     level: i128,
     at_us: u64,
@@ -71,12 +72,24 @@ struct Bucket {
 struct Store {
     terms: Terms,
     bucket: Mutex<Option<Bucket>>,
+    /// When the server was started, by its clock.
+    started_us: Cell,
     faults: Faults,
     dice: Dice,
     start: Instant,
     run: Duration,
-    /// Whether processes tell what they know.
-    with_hints: bool,
+    hints: Hints,
+    /// Whether it is taken to have lost its data when it was started.
+    doubts: bool,
+}
+
+/// What processes tell of what they know.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Hints {
+    All,
+    /// As if all processes were new whenever the server is.
+    OfThisServer,
+    None,
 }
 
 const TIMEOUT: Duration = Duration::from_millis(40);
@@ -108,8 +121,19 @@ impl Store {
             full.min(level + rate * i128::from(now_us.saturating_sub(at_us)))
         };
         let mut level = refill(bucket.level, bucket.at_us);
-        if let Some(hint) = ask.hint.filter(|_| self.with_hints) {
+        let hint = ask.hint.filter(|hint| match self.hints {
+            Hints::All => true,
+            Hints::OfThisServer => hint.server_us >= self.started_us.load(),
+            Hints::None => false,
+        });
+        if let Some(hint) = hint {
             level = level.min(refill(hint.level.into(), hint.server_us)).min(hint.ceiling.into());
+        }
+        if self.doubts && (bucket.at_us == 0 || hint.is_none()) {
+            // Whole seconds, as a server tells them.
+            let up_s = (self.now_us() / 1_000_000) - (self.started_us.load() / 1_000_000);
+            let up_us = up_s.saturating_sub(1) * 1_000_000;
+            level = level.min(rate * i128::from(up_us));
         }
         level = (level - i128::from(ask.charge) * unit).max(lowest);
         let there = u64::try_from((level / unit).max(0)).unwrap();
@@ -185,6 +209,8 @@ fn judged(log: &[(u64, u64)], quota: &Quota) -> f64 {
 struct Outcome {
     over: f64,
     granted: u64,
+    /// By each process.
+    shares: Vec<u64>,
     asked: u64,
 }
 
@@ -217,7 +243,7 @@ fn run(
     processes: u32,
     traffic: Traffic,
     faults: Faults,
-    hints: bool,
+    hints: Hints,
 ) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -230,11 +256,14 @@ fn run(
         let store = Arc::new(Store {
             terms: terms.clone(),
             bucket: Mutex::new(None),
+            // It has run for an hour.
+            started_us: Cell::new(ORIGIN_US - 3_600_000_000),
             faults,
             dice: Dice::new(seed),
             start: Instant::now(),
             run,
-            with_hints: hints,
+            hints,
+            doubts: lease.is_empty_after_restart(),
         });
         let log = Log::default();
         let mut callers = Vec::new();
@@ -258,6 +287,7 @@ fn run(
             all.push(leases.clone());
             callers.push(tokio::spawn(async move {
                 let _stop = stop;
+                let mut granted = 0;
                 let mut at = start;
                 while at < start + run {
                     // Bursts, with rests.
@@ -277,31 +307,39 @@ fn run(
                     if let Ok(Taken::Leased(_) | Taken::Shared) = taken {
                         let at_ns = u64::try_from(start.elapsed().as_nanos()).unwrap();
                         log.lock().unwrap().push((at_ns, cost));
+                        granted += cost;
                     }
                     assert!(
                         !matches!(taken, Err(Denied::Never(_) | Denied::NoRoom(_))),
                         "{taken:?}"
                     );
                 }
+                granted
             }));
         }
         if faults.forgets_ms > 0 {
             let store = store.clone();
             tokio::spawn(async move {
+                let half_ms = faults.forgets_ms / 2;
                 loop {
-                    sleep(Duration::from_millis(faults.forgets_ms)).await;
-                    *store.bucket.lock().unwrap() = None;
+                    sleep(Duration::from_millis(half_ms)).await;
+                    let kept = *store.bucket.lock().unwrap();
+                    sleep(Duration::from_millis(faults.forgets_ms - half_ms)).await;
+                    *store.bucket.lock().unwrap() = kept.filter(|_| faults.by_half);
+                    store.started_us.set(store.now_us());
                 }
             });
         }
+        let mut shares = Vec::new();
         for caller in callers {
-            caller.await.unwrap();
+            shares.push(caller.await.unwrap());
         }
         let log = log.lock().unwrap();
         let asked = all.iter().map(|leases| leases.shared.counts.asked.load()).sum();
         Outcome {
             over: judged(&log, &quota),
             granted: log.iter().map(|(_, tokens)| tokens).sum(),
+            shares,
             asked,
         }
     })
@@ -318,19 +356,31 @@ fn strict() -> Lease {
 
 #[test]
 fn four_busy_processes_are_granted_nearly_everything_and_never_more() {
-    let outcome = run(1, quota(), strict(), 4, BUSY, Faults::default(), true);
+    let outcome = run(1, quota(), strict(), 4, BUSY, Faults::default(), Hints::All);
     assert!(outcome.over <= 0.0, "{} over", outcome.over);
     let due = 1_000 + 4 * 5_000;
     assert!(outcome.granted > due * 9 / 10, "{} of {due}", outcome.granted);
     assert!(outcome.asked < outcome.granted / 7, "{} asks", outcome.asked);
 }
 
+#[test]
+fn of_processes_that_ask_for_all_there_is_none_has_much_more_than_another() {
+    // The longer a lease, the less often they ask.
+    let lease = strict().lifetime(Duration::from_millis(300));
+    for seed in 0..10 {
+        let quota = quota().burst(2_000);
+        let shares = run(seed, quota, lease, 4, BUSY, Faults::default(), Hints::All).shares;
+        let (least, most) = (shares.iter().min().unwrap(), shares.iter().max().unwrap());
+        assert!(*least > most / 2, "{shares:?}");
+    }
+}
+
 /// The judge bites: what `relaxed` allows, it finds.
 #[test]
 fn without_a_smaller_bucket_in_the_store_there_is_more_than_the_bound() {
     let relaxed = strict().lifetime(Duration::from_millis(180)).relaxed();
-    let worst =
-        (0..20).map(|seed| run(seed, quota(), relaxed, 4, IN_STEP, Faults::default(), true).over);
+    let worst = (0..20)
+        .map(|seed| run(seed, quota(), relaxed, 4, IN_STEP, Faults::default(), Hints::All).over);
     let worst = worst.fold(f64::MIN, f64::max);
     assert!(worst > 100.0, "{worst}");
     assert!(worst <= 5_000.0 * 0.18, "{worst} is more than a lease's refill");
@@ -340,16 +390,42 @@ fn without_a_smaller_bucket_in_the_store_there_is_more_than_the_bound() {
 #[test]
 fn a_server_that_forgets_is_told_what_processes_know() {
     let forgets = Faults { forgets_ms: 400, ..Faults::default() };
-    let without = run(3, quota(), strict(), 4, BUSY, forgets, false);
+    let without = run(3, quota(), strict(), 4, BUSY, forgets, Hints::None);
     assert!(without.over > 500.0, "{} over without hints", without.over);
-    let with = run(3, quota(), strict(), 4, BUSY, forgets, true);
+    let with = run(3, quota(), strict(), 4, BUSY, forgets, Hints::All);
     assert!(with.over <= 0.0, "{} over with hints", with.over);
+}
+
+/// All processes are new whenever the server is: nobody knows anything, or what the server knows is old.
+#[test]
+fn with_empty_after_restart_a_server_that_forgets_grants_no_more_to_new_processes() {
+    // In one all rest when it is started, and when they go on it has run for a second, by its own words.
+    for (forgets_ms, by_half, traffic) in
+        [(707, false, BUSY), (707, true, BUSY), (950, false, IN_STEP)]
+    {
+        let forgets = Faults { forgets_ms, by_half, ..Faults::default() };
+        // It takes two seconds to fill.
+        let quota = quota().burst(10_000);
+        let of = |lease| run(17, quota, lease, 4, traffic, forgets, Hints::OfThisServer);
+        let (without, with) = (of(strict()), of(strict().empty_after_restart()));
+        assert!(without.over > 1_000.0, "{} over in {forgets:?}", without.over);
+        assert!(with.over <= 0.0, "{} over in {forgets:?}", with.over);
+        // It is what was there at first, and the rate.
+        assert!(with.granted > 20_000, "{} in {forgets:?}", with.granted);
+    }
+}
+
+/// It costs nothing but for the time in which a bucket fills.
+#[test]
+fn with_empty_after_restart_a_server_that_has_run_for_long_grants_as_much() {
+    let of = |lease| run(1, quota(), lease, 4, BUSY, Faults::default(), Hints::All).granted;
+    assert_eq!(of(strict()), of(strict().empty_after_restart()));
 }
 
 #[test]
 fn a_server_whose_clock_jumps_ahead_grants_no_more_by_it() {
     let jumps = Faults { step_ms: 3_600_000, ..Faults::default() };
-    let outcome = run(5, quota(), strict(), 4, BUSY, jumps, true);
+    let outcome = run(5, quota(), strict(), 4, BUSY, jumps, Hints::All);
     assert!(outcome.over <= 0.0, "{} over", outcome.over);
 }
 
@@ -358,8 +434,8 @@ fn shares_hold_while_all_are_cut_off_and_are_paid_for_afterwards() {
     let lease =
         Lease::when_down(WhenDown::Share { processes: 4 }).lifetime(Duration::from_millis(100));
     let away = Faults { away_ms: 1_500, ..Faults::default() };
-    let shared = run(7, quota(), lease, 4, BUSY, away, true);
-    let denied = run(7, quota(), strict(), 4, BUSY, away, true);
+    let shared = run(7, quota(), lease, 4, BUSY, away, Hints::All);
+    let denied = run(7, quota(), strict(), 4, BUSY, away, Hints::All);
     assert!(shared.granted > denied.granted + 1_000, "{} and {}", shared.granted, denied.granted);
     // While they come back one after the other, those that are back lease, and the others have their share: a moment's worth.
     assert!(shared.over <= 5_000.0 * 0.5, "{} over", shared.over);
@@ -369,7 +445,7 @@ fn shares_hold_while_all_are_cut_off_and_are_paid_for_afterwards() {
 #[test]
 fn a_store_that_comes_back_is_used_again_within_a_second() {
     let away = Faults { away_ms: 500, ..Faults::default() };
-    let outcome = run(11, quota(), strict(), 2, BUSY, away, true);
+    let outcome = run(11, quota(), strict(), 2, BUSY, away, Hints::All);
     // Half a second, and the one after it at worst.
     assert!(outcome.granted > 5_000 * 25 / 10, "{}", outcome.granted);
 }
@@ -377,7 +453,7 @@ fn a_store_that_comes_back_is_used_again_within_a_second() {
 #[test]
 fn answers_that_are_always_too_late_grant_nothing() {
     let slow = Faults { slow: 1, slow_ms: 30_000, ..Faults::default() };
-    let outcome = run(13, quota(), strict(), 2, BUSY, slow, true);
+    let outcome = run(13, quota(), strict(), 2, BUSY, slow, Hints::All);
     assert!(outcome.over <= 0.0 && outcome.granted < 1_000, "{}", outcome.granted);
 }
 
@@ -401,6 +477,9 @@ proptest! {
         slow_ms in 1_u64..400,
         forgets_ms in prop::option::of(900_u64..3_000),
         away_ms in prop::option::of(1_u64..1_500),
+        by_half: bool,
+        are_new: bool,
+        doubts: bool,
         steps_ahead: bool,
     ) {
         let burst = (per_second * burst_ms / 1_000).max(20);
@@ -408,6 +487,7 @@ proptest! {
         // A part of the time in which the bucket fills: else nothing would be left.
         let lifetime = Duration::from_millis((burst * 1_000 / per_second * lifetime_share / 100).max(50));
         let lease = Lease::when_down(WhenDown::Deny).lifetime(lifetime).processes(processes);
+        let lease = if doubts { lease.empty_after_restart() } else { lease };
         prop_assume!(lease.terms(&quota, TIMEOUT).is_ok_and(|terms| terms.largest_cost >= 8));
         let faults = Faults {
             lost_asks: lost.unwrap_or(0),
@@ -415,15 +495,26 @@ proptest! {
             slow: slow.unwrap_or(0),
             slow_ms,
             forgets_ms: forgets_ms.unwrap_or(0),
+            by_half,
             away_ms: away_ms.unwrap_or(0),
             step_ms: if steps_ahead { 10_000 } else { 0 },
         };
-        let outcome = run(seed, quota, lease, processes, Traffic { pace_us, rests, in_step }, faults, true);
+        let hints = if are_new { Hints::OfThisServer } else { Hints::All };
+        let outcome = run(seed, quota, lease, processes, Traffic { pace_us, rests, in_step }, faults, hints);
         // A server that forgets, or whose clock jumps, is told by each process what that one was told last: one that rested knows little.
-        // So there may be a batch for each process, each time.
-        let forgotten = 4_000_u64.checked_div(faults.forgets_ms).unwrap_or(0) + u64::from(steps_ahead);
+        // So there may be a batch for each process, each time; and a bucket where nobody knows anything, unless it is taken to be empty.
+        // What comes back old is so taken by those alone who know nothing.
         let terms = lease.terms(&quota, TIMEOUT).unwrap();
-        let unknown = forgotten * u64::from(processes) * terms.bounds.largest;
+        let (bucket, batches) = (terms.scale.capacity_grains(), u64::from(processes) * terms.bounds.largest);
+        let each_time = match (doubts, are_new) {
+            (true, _) if are_new || !by_half => 0,
+            (false, true) => bucket,
+            _ => batches,
+        };
+        let times = 4_000_u64.checked_div(faults.forgets_ms).unwrap_or(0);
+        // If it jumps soon after it forgot, it says that it has run for long.
+        let by_step = if times > 0 { bucket.max(batches) } else { batches };
+        let unknown = times * each_time + if steps_ahead { by_step } else { 0 };
         prop_assert!(outcome.over <= unknown as f64, "{} over, {} granted", outcome.over, outcome.granted);
     }
 }

@@ -2,7 +2,7 @@
 
 use core::hash::Hash;
 use core::time::Duration;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::vec::Vec;
 
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -16,7 +16,6 @@ use super::leases::Leases;
 use super::shared::Shared;
 use crate::clock::Clock;
 use crate::redis::StoreError;
-use std::sync::Arc;
 
 /// Calls to the store that are under way at once.
 const UNDER_WAY: usize = 64;

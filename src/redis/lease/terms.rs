@@ -13,13 +13,22 @@ pub(crate) struct Terms {
     pub(crate) bounds: Bounds,
     /// For so long after it was asked for a lease may be used.
     pub(crate) usable_ns: u64,
-    /// Between two asks for a key of which the store has too little.
+    /// Between two asks for a key of which the store has too little, on average.
     pub(crate) pause_ns: u64,
     /// In which every ask ends.
     pub(crate) timeout_us: u64,
 }
 
 impl Terms {
+    /// A pause of half to one and a half times the usual length, by a number that is another one each time.
+    ///
+    /// Each process that asks takes what has been refilled since the one before it. At equal pauses they would come in the same order for
+    /// seconds, and the one with the longest gap before it would have nearly all.
+    pub(crate) fn pause_of(&self, seed: u64) -> u64 {
+        let spread = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
+        (self.pause_ns / 2).saturating_add(spread.checked_rem(self.pause_ns).unwrap_or(0))
+    }
+
     /// The most that a level can be after some microseconds, in the store's units.
     pub(crate) fn level_after(&self, level: i64, elapsed_us: u64) -> i64 {
         let refilled = i128::from(elapsed_us).saturating_mul(self.scale.refill().into());
