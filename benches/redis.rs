@@ -6,10 +6,13 @@
 //! $ cargo bench --features redis --bench redis
 //! ```
 //!
-//! starts a `redis-server` of its own on the loopback. All rows are measured in turn, over several rounds; the medians are printed.
+//! starts a `redis-server` of its own on the loopback, and keeps it to one core and its client to another: left alone, the operating
+//! system has them share one now and then. All rows are measured in turn, over several rounds; the medians are printed.
 //! `BENCH_ROUNDS` says how many, seven by default.
 
 #![allow(clippy::expect_used)]
+
+mod cores;
 
 use std::cell::Cell;
 use std::net::{TcpListener, TcpStream};
@@ -339,9 +342,11 @@ async fn run_leased(server: &Server, one_after_the_other: f64) {
 
 fn main() {
     let server = Server::start();
+    let apart = cores::Apart::from(&server.process);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
     let one_after_the_other = tokio::task::LocalSet::new().block_on(&runtime, run(&server));
+    drop(apart);
     // Decisions keep a thread busy, and the task that asks the server needs one, too.
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
