@@ -105,8 +105,9 @@ impl Call<'_> {
         let bytes = match reply {
             Value::BulkString(bytes) => bytes,
             Value::Int(part) => {
-                let part = usize::try_from(*part).map_err(|_| NoAnswer::Garbled)?;
-                return Err(NoAnswer::OtherBucket { part: part.saturating_sub(1) });
+                let part = usize::try_from(*part).ok().and_then(|part| part.checked_sub(1));
+                let known = part.filter(|part| *part < self.parts.len());
+                return Err(known.map_or(NoAnswer::Garbled, |part| NoAnswer::OtherBucket { part }));
             }
             _ => return Err(NoAnswer::Garbled),
         };
@@ -172,3 +173,49 @@ const MOST_LIMIT_BYTES: usize = HEAD_BYTES + 1 + 7 * 8;
 
 /// The largest number that a script holds exactly.
 const LARGEST: i64 = (1 << 53) - 1;
+
+#[cfg(test)]
+mod tests {
+    use std::vec;
+
+    use super::*;
+    use crate::quota::Quota;
+    use crate::redis::RedisLimit;
+
+    fn packed(numbers: &[i64]) -> Value {
+        Value::BulkString(numbers.iter().flat_map(|number| number.to_le_bytes()).collect())
+    }
+
+    #[test]
+    fn an_answer_is_five_numbers_a_limit_and_nothing_else() {
+        let limit = RedisLimit::new(Quota::per_second(10)).unwrap();
+        let part = Part { rule: &limit.rule, key: b"key", asked: Asked::Consume(1) };
+        let parts = [part, part];
+        let call = Call { parts: &parts, now_us: None };
+
+        let answer = call.read(&packed(&[7, 1, 7, 5, 0, 7, 0, 9, -3, 0])).unwrap();
+        let first = AnswerPart { says: 1, found: Found::Level { level: 5, at_us: 7 } };
+        let second = AnswerPart { says: 0, found: Found::Level { level: -3, at_us: 9 } };
+        assert_eq!(answer, Answer { now_us: 7, parts: vec![first, second] });
+
+        for garbled in [
+            packed(&[7, 1, 7, 5, 0]),
+            packed(&[7, 1, 7, 5, 0, 7, 0, 9, -3]),
+            packed(&[7, 1, 7, 5, 0, 7, 0, 9, -3, 0, 7]),
+            packed(&[7, 1, 7, 5, 0, 7, 0, 9, -3, 0, 7, 1, 7, 5, 0]),
+            packed(&[7, -1, 7, 5, 0, 7, 0, 9, -3, 0]),
+            packed(&[-7, 1, 7, 5, 0, -7, 0, 9, -3, 0]),
+            Value::BulkString(vec![0; 79]),
+            Value::BulkString(vec![0; 81]),
+            Value::Nil,
+            Value::Okay,
+            Value::Int(-1),
+            Value::Int(0),
+            Value::Int(3),
+            Value::Array(vec![Value::Int(7); 10]),
+        ] {
+            assert_eq!(call.read(&garbled), Err(NoAnswer::Garbled), "{garbled:?}");
+        }
+        assert_eq!(call.read(&Value::Int(2)), Err(NoAnswer::OtherBucket { part: 1 }));
+    }
+}
