@@ -209,7 +209,7 @@ async fn in_turn<const ROWS: usize, T>(mut measure: impl AsyncFnMut(usize) -> T)
     let first = from_env("BENCH_ROUND").unwrap_or(1);
     for round in 0..=rounds() {
         for at in 0..ROWS {
-            let row = if (first + round) % 2 == 0 { at } else { ROWS - 1 - at };
+            let row = if (first + round).is_multiple_of(2) { at } else { ROWS - 1 - at };
             let figure = measure(row).await;
             if round > 0 {
                 found[row].push(figure);
