@@ -6,10 +6,17 @@
 //! $ cargo bench --features redis --bench redis
 //! ```
 //!
-//! starts a `redis-server` of its own on the loopback. All rows are measured in turn, over several rounds; the medians are printed.
-//! `BENCH_ROUNDS` says how many, seven by default.
+//! starts a `redis-server` of its own on the loopback, and keeps it to one core and its client to another: left alone, the operating
+//! system has them share one now and then. All rows are measured in turn, over several rounds; the medians are printed.
+//! `BENCH_ROUNDS` says how many, 21 by default. `ci/bench-report.sh` runs it several times over, of nine rounds each, and makes
+//! `docs/performance.md` of the medians, which are then also written into the folder that `REDIS_REPORT_DIR` names.
 
 #![allow(clippy::expect_used)]
+
+mod cores;
+#[path = "../examples/keyed_report/figures.rs"]
+#[allow(dead_code)]
+mod figures;
 
 use std::cell::Cell;
 use std::net::{TcpListener, TcpStream};
@@ -17,13 +24,16 @@ use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use figures::Figures;
 use flowgate::redis::{Lease, LeasedLimiter, RedisLimitSet, RedisLimiter, RedisStore, WhenDown};
 use flowgate::{Gcra, KeyedLimiter, Quota, SlidingWindow, TokenBucket};
-use redis::aio::ConnectionManager;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Script, Value};
 
-/// How long a row is measured in a round.
-const SPAN: Duration = Duration::from_millis(700);
+/// How long a row is measured in a round: short, so that rows to be compared share what disturbs them.
+const SPAN: Duration = Duration::from_millis(200);
+/// How long a call of any row may take. None should: then it is told what disturbed it.
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// So many users, each with a bucket.
 const KEYS: u64 = 1_000;
 const RATE: u64 = 1_000_000;
@@ -174,18 +184,49 @@ fn median(mut figures: Vec<f64>) -> f64 {
     figures[figures.len() / 2]
 }
 
+fn from_env(name: &str) -> Option<usize> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+/// The name under which the report looks for the figures.
+const FILE: &str = "redis_report.txt";
+
+/// Where the report wants the figures.
+fn report_folder() -> Option<std::ffi::OsString> {
+    std::env::var_os("REDIS_REPORT_DIR")
+}
+
 fn rounds() -> usize {
-    std::env::var("BENCH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(7)
+    match report_folder() {
+        Some(_) => 9,
+        None => from_env("BENCH_ROUNDS").unwrap_or(21),
+    }
+}
+
+/// Measures each row in each round, every other one backwards, after a round that warms up.
+async fn in_turn<const ROWS: usize, T>(mut measure: impl AsyncFnMut(usize) -> T) -> [Vec<T>; ROWS] {
+    let mut found = [const { Vec::new() }; ROWS];
+    let first = from_env("BENCH_ROUND").unwrap_or(1);
+    for round in 0..=rounds() {
+        for at in 0..ROWS {
+            let row = if (first + round).is_multiple_of(2) { at } else { ROWS - 1 - at };
+            let figure = measure(row).await;
+            if round > 0 {
+                found[row].push(figure);
+            }
+        }
+    }
+    found
 }
 
 /// Returns the decisions a second of a row, one after the other.
-async fn run(server: &Server) -> f64 {
-    let rounds = rounds();
+async fn run(server: &Server, figures: &mut Figures) -> f64 {
     let url = format!("redis://127.0.0.1:{}/", server.port);
     let store = RedisStore::connect(&url).await.expect("a server");
-    let store = store.timeout(Duration::from_secs(10));
+    let store = store.timeout(TIMEOUT);
     let client = redis::Client::open(&*url).expect("an address");
-    let connection = ConnectionManager::new(client).await.expect("a server");
+    let config = ConnectionManagerConfig::new().set_response_timeout(Some(TIMEOUT));
+    let connection = ConnectionManager::new_with_config(client, config).await.expect("a server");
     let quota = Quota::per_second(RATE).burst(BURST);
     let window = SlidingWindow::new(BURST, Duration::from_secs(1));
     let script = |text, name, numbers: &[u64]| {
@@ -193,56 +234,62 @@ async fn run(server: &Server) -> f64 {
     };
     let two = [("requests", quota), ("tokens", quota)];
     let rows = [
-        ("flowgate, token bucket", Row::Bucket(RedisLimiter::new(&store, quota).expect("ours"))),
-        ("a hash: HMGET, HSET, PEXPIRE", script(HASH, "hash", &[RATE, BURST, 1])),
-        ("GCRA on a float, as redis_rate", script(GCRA, "gcra", &[BURST, RATE, 1, 1])),
         (
+            "bucket",
+            "flowgate, token bucket",
+            Row::Bucket(RedisLimiter::new(&store, quota).expect("ours")),
+        ),
+        ("hash", "a hash: HMGET, HSET, PEXPIRE", script(HASH, "hash", &[RATE, BURST, 1])),
+        (
+            "gcra_float",
+            "GCRA on a float, as redis_rate",
+            script(GCRA, "gcra", &[BURST, RATE, 1, 1]),
+        ),
+        (
+            "gcra",
             "flowgate, GCRA",
             Row::Gcra(RedisLimiter::new(&store, Gcra::new(quota)).expect("ours").named("g")),
         ),
         (
+            "sliding",
             "flowgate, sliding window",
             Row::Sliding(RedisLimiter::new(&store, window).expect("ours").named("s")),
         ),
         (
+            "set",
             "flowgate, two limits at once",
             Row::Set(RedisLimitSet::new(&store, "set", two).expect("ours")),
         ),
-        ("GET of nothing", Row::Get(connection.clone())),
+        ("get", "GET of nothing", Row::Get(connection.clone())),
     ];
-    let mut figures = vec![[const { Vec::new() }; 3]; rows.len()];
-    for round in 0..=rounds {
-        for (row, figures) in rows.iter().zip(&mut figures) {
-            let (alone, _) = measure(&row.1, 1).await;
-            let before_us = server.used_us();
-            let (together, calls) = measure(&row.1, 64).await;
-            let server_us = (server.used_us() - before_us) / calls;
-            // The first one warms up.
-            if round > 0 {
-                for (to, figure) in figures.iter_mut().zip([alone, together, server_us]) {
-                    to.push(figure);
-                }
-            }
-        }
-    }
+    let found: [_; 7] = in_turn(async |at| {
+        let row = &rows[at].2;
+        let (alone, _) = measure(row, 1).await;
+        let before_us = server.used_us();
+        let (together, calls) = measure(row, 64).await;
+        [alone, together, (server.used_us() - before_us) / calls]
+    })
+    .await;
+    let of = |row: usize, figure: usize| found[row].iter().map(|figures| figures[figure]).collect();
     println!(
         "| a decision | one after the other, 1/s | 64 in flight, 1/s | beside ours | of the server's core, us |"
     );
     println!("|---|---:|---:|---:|---:|");
-    let ours = figures[0][1].clone();
-    let one_after_the_other = median(figures[0][0].clone());
-    for ((name, _), [alone, together, server_us]) in rows.iter().zip(figures) {
+    let ours: Vec<f64> = of(0, 1);
+    for (at, (name, label, _)) in rows.iter().enumerate() {
         // Round by round: what disturbs one disturbs its neighbour.
-        let ratios = together.iter().zip(&ours).map(|(row, ours)| ours / row).collect();
+        let ratios = ours.iter().zip(of(at, 1)).map(|(ours, row): (_, f64)| ours / row).collect();
+        let [alone, together, server_us] = [0, 1, 2].map(|figure| median(of(at, figure)));
         println!(
-            "| {name} | {:.0} | {:.0} | {:.2} | {:.2} |",
-            median(alone),
-            median(together),
-            median(ratios),
-            median(server_us)
+            "| {label} | {alone:.0} | {together:.0} | {:.2} | {server_us:.2} |",
+            median(ratios)
         );
+        let name = format!("redis_{name}");
+        figures.add(&figures::name("redis_per_second", 1, &name), alone);
+        figures.add(&figures::name("redis_per_second", 64, &name), together);
+        figures.add(&figures::name("redis_server_ns", 64, &name), server_us * 1e3);
     }
-    one_after_the_other
+    median(of(0, 0))
 }
 
 /// So many decisions of a local row in a round.
@@ -278,7 +325,7 @@ async fn leased(url: &str, quota: Quota) -> LeasedLimiter<u64> {
 }
 
 /// Decisions on tokens that are leased, beside those of a process alone.
-async fn run_leased(server: &Server, one_after_the_other: f64) {
+async fn run_leased(server: &Server, one_after_the_other: f64, figures: &mut Figures) {
     let url = format!("redis://127.0.0.1:{}/1", server.port);
     let quota = Quota::per_second(PLENTY).burst(PLENTY);
     let limiter = leased(&url, quota).await;
@@ -287,30 +334,28 @@ async fn run_leased(server: &Server, one_after_the_other: f64) {
     let never_full = Quota::per_second(1_000_000).burst(PLENTY * 10);
     let bucket = TokenBucket::new(never_full).expect("a bucket");
     let keyed = KeyedLimiter::<u64>::new(never_full).expect("a limiter");
-    let rows: [(&str, &dyn Fn() -> bool); 4] = [
-        ("a bucket of one word", &|| bucket.is_allowed()),
-        ("leased, by handle", &|| handle.is_allowed()),
-        ("a keyed limiter", &|| keyed.is_allowed(&7)),
-        ("leased, by key", &|| limiter.is_allowed(&7)),
+    let rows: [(&str, &str, &dyn Fn() -> bool); 4] = [
+        ("word", "a bucket of one word", &|| bucket.is_allowed()),
+        ("leased_handle", "leased, by handle", &|| handle.is_allowed()),
+        ("keyed", "a keyed limiter", &|| keyed.is_allowed(&7)),
+        ("leased_key", "leased, by key", &|| limiter.is_allowed(&7)),
     ];
-    let mut figures = [const { Vec::new() }; 4];
-    for round in 0..=rounds() {
-        for ((_, decide), figures) in rows.iter().zip(&mut figures) {
-            let ns = local(*decide);
-            if round > 0 {
-                figures.push(ns);
-            }
-        }
-    }
+    let found: [_; 4] = in_turn(async |at| local(rows[at].2)).await;
     println!("\n| a decision on one thread | ns | beside the row before | beside a round trip |");
     println!("|---|---:|---:|---:|");
-    for (at, (name, _)) in rows.iter().enumerate() {
-        let before = &figures[at - at % 2];
-        let ratios = figures[at].iter().zip(before).map(|(row, before)| row / before).collect();
-        let ns = median(figures[at].clone());
+    for (at, (name, label, _)) in rows.iter().enumerate() {
+        let before = &found[at - at % 2];
+        let ratios = found[at].iter().zip(before).map(|(row, before)| row / before).collect();
+        let ns = median(found[at].clone());
         let times = 1e9 / ns / one_after_the_other;
-        println!("| {name} | {ns:.1} | {:.2} | {times:.0} x |", median(ratios));
+        figures.add(&figures::name("redis_local_ns", 1, &format!("redis_{name}")), ns);
+        println!("| {label} | {ns:.1} | {:.2} | {times:.0} x |", median(ratios));
     }
+}
+
+/// How often leased limits ask the server.
+async fn run_asked(server: &Server) {
+    let url = format!("redis://127.0.0.1:{}/1", server.port);
     println!("\n| decisions a second | calls to the server for a million | granted |");
     println!("|---:|---:|---:|");
     for per_ms in [1, 10, 100, 1_000] {
@@ -339,11 +384,20 @@ async fn run_leased(server: &Server, one_after_the_other: f64) {
 
 fn main() {
     let server = Server::start();
+    let apart = cores::Apart::from(&server.process);
+    let mut figures = Figures::default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
-    let one_after_the_other = tokio::task::LocalSet::new().block_on(&runtime, run(&server));
+    let together = run(&server, &mut figures);
+    let one_after_the_other = tokio::task::LocalSet::new().block_on(&runtime, together);
+    drop(apart);
     // Decisions keep a thread busy, and the task that asks the server needs one, too.
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    runtime.expect("a runtime").block_on(run_leased(&server, one_after_the_other));
+    let runtime = runtime.expect("a runtime");
+    runtime.block_on(run_leased(&server, one_after_the_other, &mut figures));
+    match report_folder() {
+        Some(folder) => figures.write_into(folder.as_ref(), FILE).expect("a folder to write into"),
+        None => runtime.block_on(run_asked(&server)),
+    }
 }

@@ -7,7 +7,7 @@ use crate::lines::{self, Line, Panel};
 use crate::measured::{Id, Measured, Results};
 use crate::names::{self, Kind, PATHS, Path, ROWS};
 use crate::page::threads;
-use crate::{http, scaling, striped, waiting};
+use crate::{http, redis, scaling, striped, waiting};
 
 /// A chart, and where it belongs.
 pub(crate) struct Chart {
@@ -29,6 +29,9 @@ pub(crate) fn all(results: &Results) -> Result<Vec<Chart>, String> {
     for (name, captions, bars) in waiting::bars(&results.figures) {
         let file_name = format!("performance-waiting-{name}.svg");
         charts.push(of_bars("waiting", file_name, &captions, &bars)?);
+    }
+    if let Some((captions, bars)) = redis::bars(&results.figures) {
+        charts.push(of_bars("redis", "performance-redis.svg".into(), &captions, &bars)?);
     }
     Ok(charts)
 }

@@ -19,6 +19,7 @@ mod machine;
 mod measured;
 mod names;
 mod page;
+mod redis;
 mod scaling;
 mod striped;
 mod targets;

@@ -1,4 +1,4 @@
-//! What was measured, read from the files of criterion, of `keyed_report` and of `waiting_report`.
+//! What was measured, read from the files of criterion, of `keyed_report`, of `waiting_report` and of the benchmark `redis`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,7 +25,7 @@ pub(crate) struct Results {
     pub(crate) sources: Vec<Source>,
     /// The median nanoseconds per call of each benchmark.
     pub(crate) decisions: Measured,
-    /// What `keyed_report` and `waiting_report` found, each in a unit of its own.
+    /// What `keyed_report`, `waiting_report` and the benchmark `redis` found, each in a unit of its own.
     pub(crate) figures: Measured,
 }
 
@@ -36,8 +36,8 @@ pub(crate) struct Source {
     pub(crate) day: Option<String>,
 }
 
-/// The files of `keyed_report` and `waiting_report`: a name and a number in each line.
-const FIGURES: [&str; 2] = ["keyed_report.txt", "waiting_report.txt"];
+/// The files of `keyed_report`, `waiting_report` and the benchmark `redis`: a name and a number in each line.
+const FIGURES: [&str; 3] = ["keyed_report.txt", "waiting_report.txt", "redis_report.txt"];
 
 impl Results {
     /// Reads a folder for each program, with folders `round-1`, `round-2` and so on in it, or else with the
@@ -91,7 +91,7 @@ impl Measured {
         for folder in folders {
             let mut round = BTreeMap::new();
             read_below(folder, &mut round)?;
-            if round.is_empty() {
+            if round.is_empty() && !FIGURES.iter().any(|name| folder.join(name).is_file()) {
                 return Err(format!(
                     "there are no results in {}: run ci/bench-report.sh, or `cargo bench` first",
                     folder.display()
@@ -102,7 +102,7 @@ impl Measured {
         Ok(Self { rounds })
     }
 
-    /// Reads what `keyed_report` or `waiting_report` left in each folder, if anything, as one round.
+    /// Reads what `keyed_report`, `waiting_report` or the benchmark `redis` left in each folder, if anything, as one round.
     fn read_figures(folders: &[PathBuf]) -> Result<Self, String> {
         let mut rounds = Vec::new();
         let files = folders.iter().flat_map(|folder| FIGURES.map(|name| folder.join(name)));

@@ -7,7 +7,7 @@ use crate::algorithms::SECTIONS;
 use crate::chart::Chart;
 use crate::measured::{Id, Measured, Results, Spread};
 use crate::names::{self, Kind, PATHS, Path, Row};
-use crate::{keyed, machine, striped, targets, waiting};
+use crate::{keyed, machine, redis, striped, targets, waiting};
 
 /// Fairness, and how to read the numbers: words, not measurements.
 const NOTES: &str = include_str!("notes.md");
@@ -103,6 +103,7 @@ fn compose(
     }
     waiting::write(page, &results.figures, charts)?;
     keyed::write(page, results, charts)?;
+    redis::write(page, &results.figures, charts)?;
     write!(page, "{NOTES}")
 }
 

@@ -1,7 +1,8 @@
 //! What must be reached, and whether it is.
 
+use crate::keyed::grouped;
 use crate::measured::{Id, Results, Spread};
-use crate::{algorithm_targets, http, keyed_targets, striped, waiting_targets};
+use crate::{algorithm_targets, http, keyed_targets, redis, striped, waiting_targets};
 
 /// Something that was measured, and the bound that it must keep.
 pub(crate) struct Target {
@@ -21,6 +22,8 @@ pub(crate) enum Bound {
     TimeWithin(f64),
     /// Our figure is at most so many times theirs.
     FigureAtMost(f64),
+    /// Our figure, so many a second, is at least so many times theirs.
+    RateAtLeast(f64),
     /// Our figure is at most so much.
     AtMost(f64, Unit),
 }
@@ -31,6 +34,7 @@ pub(crate) enum Unit {
     Bytes,
     /// Given in nanoseconds.
     Time,
+    PerSecond,
 }
 
 impl Unit {
@@ -40,6 +44,7 @@ impl Unit {
             (Self::Time, ..1e3) => format!("{figure:.0} ns"),
             (Self::Time, ..1e6) => format!("{:.1} µs", figure / 1e3),
             (Self::Time, _) => format!("{:.2} ms", figure / 1e6),
+            (Self::PerSecond, _) => grouped(&format!("{figure:.0}")),
         }
     }
 }
@@ -72,11 +77,14 @@ impl Target {
     pub(crate) fn bound(&self) -> String {
         match self.bound {
             Bound::TimeAtMost(times) => format!("time ≤ {times} ×"),
-            Bound::ThroughputAtLeast(times) => format!("throughput ≥ {times} ×"),
+            Bound::ThroughputAtLeast(times) | Bound::RateAtLeast(times) => {
+                format!("throughput ≥ {times} ×")
+            }
             Bound::TimeWithin(ns) => format!("time ≤ {}", Unit::Time.show(ns)),
             Bound::FigureAtMost(times) => format!("≤ {times} ×"),
             Bound::AtMost(figure, Unit::Bytes) => format!("≤ {figure} B"),
             Bound::AtMost(ns, Unit::Time) => format!("≤ {} ms", ns / 1e6),
+            Bound::AtMost(most, unit) => format!("≤ {}", unit.show(most)),
         }
     }
 
@@ -92,7 +100,7 @@ impl Target {
             Bound::TimeAtMost(_) => decisions.ratio(&self.ours, than?),
             Bound::ThroughputAtLeast(_) => decisions.ratio(than?, &self.ours),
             Bound::TimeWithin(_) => decisions.spread(&self.ours),
-            Bound::FigureAtMost(_) => figures.ratio(&self.ours, than?),
+            Bound::FigureAtMost(_) | Bound::RateAtLeast(_) => figures.ratio(&self.ours, than?),
             Bound::AtMost(..) => figures.spread(&self.ours),
         }
     }
@@ -112,7 +120,7 @@ impl Target {
 
     pub(crate) fn is_met_by(&self, measured: Spread) -> bool {
         match self.bound {
-            Bound::ThroughputAtLeast(least) => measured.median >= least,
+            Bound::ThroughputAtLeast(least) | Bound::RateAtLeast(least) => measured.median >= least,
             Bound::TimeAtMost(most)
             | Bound::TimeWithin(most)
             | Bound::FigureAtMost(most)
@@ -133,6 +141,7 @@ pub(crate) fn all() -> Vec<Target> {
     all.extend(keyed_targets::all());
     all.extend(waiting_targets::all());
     all.extend(http::targets());
+    all.extend(redis::targets());
     all
 }
 

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::borrow::Cow;
-use std::string::String;
+use std::string::{String, ToString};
 use std::vec::Vec;
 
 /// Whose bucket it is: text, bytes, a number or an address.
@@ -57,7 +57,7 @@ macro_rules! as_text {
     ($($kind:ty),*) => {$(
         impl StoreKey for $kind {
             fn bytes(&self) -> Cow<'_, [u8]> {
-                std::format!("{self}").into_bytes().into()
+                self.to_string().into_bytes().into()
             }
         }
     )*};

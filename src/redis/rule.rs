@@ -1,5 +1,7 @@
 //! What the script is told of a limit, and what its answers say.
 
+use std::vec::Vec;
+
 use super::counts::{Counted, Counts, Windows};
 use super::scale::{Scale, floor_grains};
 use crate::algorithm::Kind;
@@ -42,10 +44,9 @@ pub(crate) enum Found {
     Counted(Counted),
 }
 
-/// The bytes by which a bucket says whose it is: the algorithm, the decimal places of a grain, and the period.
-pub(crate) const TAG_BYTES: usize = 10;
-/// The tag, and three numbers.
-pub(crate) const HEAD_BYTES: usize = TAG_BYTES + 24;
+/// What the script is told of a limit: the bytes by which a bucket says whose it is (the algorithm, the decimal places of a grain,
+/// and the period), and three numbers.
+pub(crate) const HEAD_BYTES: usize = 10 + 24;
 
 impl Rule {
     pub(crate) fn new(kind: Kind, places: Option<u32>) -> Result<Self, QuotaError> {
@@ -69,8 +70,8 @@ impl Rule {
         Self::Level(Level { scale, kind: LevelKind::TokenBucket })
     }
 
-    /// What the script is told of the limit itself.
-    pub(crate) fn head(&self) -> [u8; HEAD_BYTES] {
+    /// Writes what the script is told of the limit itself.
+    pub(crate) fn write_head(&self, to: &mut Vec<u8>) {
         let (letter, places, period_us, numbers) = match self {
             Self::Level(Level { scale, kind }) => {
                 let letter = match kind {
@@ -95,13 +96,11 @@ impl Rule {
             }
         };
         let places = u8::try_from(places).unwrap_or(u8::MAX).saturating_add(b'0');
-        let mut head = [0; HEAD_BYTES];
-        let numbers = numbers.into_iter().flat_map(i64::to_le_bytes);
-        let bytes = [letter, places].into_iter().chain(period_us.to_le_bytes()).chain(numbers);
-        for (to, from) in head.iter_mut().zip(bytes) {
-            *to = from;
+        to.extend_from_slice(&[letter, places]);
+        to.extend_from_slice(&period_us.to_le_bytes());
+        for number in numbers {
+            to.extend_from_slice(&number.to_le_bytes());
         }
-        head
     }
 
     /// Grains in the numbers that the script counts this rule's amounts in.

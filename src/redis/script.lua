@@ -1,36 +1,38 @@
 -- One decision about one limit or several: all or none.
 --
 -- KEYS      the limits' buckets, in one slot of a cluster, none twice
--- ARGV[1]   microseconds since 1970 by the caller's clock, or '' for the server's
--- ARGV[i+1] limit i: its tag, three numbers of its own, what is asked and how much (see script.rs)
+-- ARGV[i]   limit i: its tag, three numbers of its own, what is asked and how much (see script.rs)
+-- ARGV      after those microseconds since 1970 by the caller's clock, or nothing if it is the server's that counts
 --
--- Replies with the time, then four numbers for each limit: what it says (of CONSUME 0 is no, of UP_TO and CHARGE it is how much), and
--- what it holds if all say yes. Replies with {-1, i} if key i holds something else than a bucket of limit i. Nothing is written then,
--- nor if one says no.
+-- Replies with a string, of five numbers for each limit: the time, what it says (of CONSUME 0 is no, of UP_TO and CHARGE it is how
+-- much), and what it holds if all say yes. Replies with the number i if key i holds something else than a bucket of limit i. Nothing
+-- is written then, nor if one says no.
 --
 -- All numbers are whole and below 2^53, which doubles hold exactly. What is multiplied is small enough: the limit's numbers are
 -- refused otherwise when it is made, and times are clamped first. The quotient of two whole numbers can round up to the next one,
--- so it is checked. There are no functions, since they would be made anew with each call.
+-- so it is checked. There are no functions, since they would be made anew with each call, and hardly a table: on the way of a single
+-- limit none, since one costs as much as a command.
 
 local CONSUME, UP_TO, REFUND, CHARGE, TAKE_BACK = 1, 2, 3, 4, 5
 local FIXED, FIRST_CALL, SLIDING = 102, 99, 115 -- 'f', 'c', 's'
 -- Of what is told of a limit: where the rest begins that only some questions have.
 local MORE = 44
 
-local call, unpack, pack, floor = redis.call, struct.unpack, struct.pack, math.floor
+local call, unpack, pack = redis.call, struct.unpack, struct.pack
+local limits = #KEYS
 
 -- The time is read once: it moves on while a script runs.
-local now = ARGV[1]
-if now == '' then
+local now = ARGV[limits + 1]
+if now then
+  now = tonumber(now)
+else
   local time = call('TIME')
   now = time[1] * 1000000 + time[2]
-else
-  now = tonumber(now)
 end
 
-local reply, writes, all = { now }, nil, true
-for i = 1, #KEYS do
-  local key, limit = KEYS[i], ARGV[i + 1]
+local reply, waiting, all = nil, nil, true
+for i = 1, limits do
+  local key, limit = KEYS[i], ARGV[i]
   local stored = call('GET', key)
   local tag, most, rate, bound, ask, amount = unpack('<c10i8i8i8Bi8', limit)
   local kind = string.byte(tag)
@@ -40,16 +42,15 @@ for i = 1, #KEYS do
     -- A level that refills steadily, by `rate` each microsecond, from `bound` at the lowest to `most`.
     local level = most
     if stored then
-      if #stored ~= 26 then return { -1, i } end
+      if #stored ~= 26 then return i end
       local whose, was, since = unpack('<c10i8i8', stored)
-      if whose ~= tag then return { -1, i } end
+      if whose ~= tag then return i end
       level = was
       -- A server whose clock went back waits where it was.
       if since > at then at = since end
       if level < most then
-        local elapsed, longest = at - since, floor((most - level) / rate) + 1
-        if elapsed > longest then elapsed = longest end
-        level = level + elapsed * rate
+        local elapsed = at - since
+        if elapsed > (most - level) / rate then level = most else level = level + elapsed * rate end
       end
       if level > most then level = most end
     end
@@ -65,9 +66,8 @@ for i = 1, #KEYS do
         unit, least, units, hint, hint_at, ceiling, doubts = unpack('<i8i8i8i8i8i8i8', limit, MORE)
         -- What the caller knows of it, if the server has forgotten.
         if hint < most and hint_at < at then
-          local elapsed, longest = at - hint_at, floor((most - hint) / rate) + 1
-          if elapsed > longest then elapsed = longest end
-          hint = hint + elapsed * rate
+          local elapsed = at - hint_at
+          if elapsed > (most - hint) / rate then hint = most else hint = hint + elapsed * rate end
         end
         if level > hint then level = hint end
         if level > ceiling then level = ceiling end
@@ -89,7 +89,7 @@ for i = 1, #KEYS do
       if ask == UP_TO then
         says = 0
         if level >= unit then
-          says = floor(level / unit)
+          says = math.floor(level / unit)
           if says * unit > level then says = says - 1 end
           if says > units then says = units end
           if says < least then says = 0 end
@@ -106,14 +106,14 @@ for i = 1, #KEYS do
     -- Counts per window: `most` is the limit, `rate` the period, `bound` the largest count.
     local period, start, count, before = rate, now, 0, 0
     if kind ~= FIRST_CALL then
-      local number = floor(now / period)
+      local number = math.floor(now / period)
       if number * period > now then number = number - 1 end
       start = number * period
     end
     if stored then
-      if #stored ~= 34 then return { -1, i } end
+      if #stored ~= 34 then return i end
       local whose, stored_start, stored_count, stored_before = unpack('<c10i8i8i8', stored)
-      if whose ~= tag then return { -1, i } end
+      if whose ~= tag then return i end
       local behind = start - stored_start
       if behind <= 0 or kind == FIRST_CALL and behind < period and stored_count > 0 then
         -- A server whose clock went back waits where it was.
@@ -151,13 +151,13 @@ for i = 1, #KEYS do
     elseif ask == UP_TO then
       local unit, least, units = unpack('<i8i8i8', limit, MORE)
       -- The weight of the window before, rounded up.
-      local weight = floor(before * rest / period)
+      local weight = math.floor(before * rest / period)
       if weight * period > before * rest then weight = weight - 1 end
       if weight * period < before * rest then weight = weight + 1 end
       local available = most - count - weight
       says = 0
       if available >= unit then
-        says = floor(available / unit)
+        says = math.floor(available / unit)
         if says * unit > available then says = says - 1 end
         if says > units then says = units end
         if says < least then says = 0 end
@@ -173,16 +173,22 @@ for i = 1, #KEYS do
   end
 
   if says == 0 and ask == CONSUME then all = false end
-  local n = 4 * i - 2
-  reply[n], reply[n + 1], reply[n + 2], reply[n + 3] = says, at, second, third
+  local answer = pack('<i8i8i8i8i8', now, says, at, second, third)
+  reply = reply and reply .. answer or answer
   if value then
-    writes = { key, value, ms, writes }
+    -- A key that is not there is a full bucket: it must not go before it is one.
+    ms = string.format('%.0f', math.ceil(ms) + 1)
+    if i < limits then
+      waiting = { key, value, ms, waiting }
+    elseif all then
+      call('SET', key, value, 'PX', ms)
+    end
   end
 end
 
-while writes and all do
-  -- A key that is not there is a full bucket: it must not go before it is one.
-  call('SET', writes[1], writes[2], 'PX', string.format('%.0f', math.ceil(writes[3]) + 1))
-  writes = writes[4]
+-- Those before the last one waited for what it says.
+while waiting and all do
+  call('SET', waiting[1], waiting[2], 'PX', waiting[3])
+  waiting = waiting[4]
 end
 return reply

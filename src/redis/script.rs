@@ -83,52 +83,58 @@ impl Call<'_> {
     }
 
     fn command(&self, name: &str, script: &str) -> Cmd {
-        let mut command = Cmd::new();
+        let keys_bytes: usize = self.parts.iter().map(|part| part.key.len()).sum();
+        let limits_bytes = self.parts.len().saturating_mul(MOST_LIMIT_BYTES);
+        // With the two numbers.
+        let bytes = [name.len(), script.len(), keys_bytes, limits_bytes, 40].into_iter().sum();
+        let mut command =
+            Cmd::with_capacity(self.parts.len().saturating_mul(2).saturating_add(4), bytes);
         command.arg(name).arg(script).arg(self.parts.len());
         for part in self.parts {
             command.arg(part.key);
         }
-        match self.now_us {
-            Some(now_us) => command.arg(now_us),
-            None => command.arg(""),
-        };
         for part in self.parts {
             command.arg(part.limit());
+        }
+        if let Some(now_us) = self.now_us {
+            command.arg(now_us);
         }
         command
     }
 
     pub(crate) fn read(&self, reply: &Value) -> Result<Answer, NoAnswer> {
-        let Value::Array(values) = reply else { return Err(NoAnswer::Garbled) };
-        let mut numbers = values.iter().map(|value| match value {
-            Value::Int(number) => Ok(*number),
-            _ => Err(NoAnswer::Garbled),
-        });
-        let mut next = || numbers.next().unwrap_or(Err(NoAnswer::Garbled));
-        let natural = |number| u64::try_from(number).map_err(|_| NoAnswer::Garbled);
-        let now_us = next()?;
-        if now_us == -1 {
-            let part = usize::try_from(next()?).map_err(|_| NoAnswer::Garbled)?;
-            return Err(NoAnswer::OtherBucket { part: part.saturating_sub(1) });
-        }
-        let mut parts = Vec::with_capacity(self.parts.len());
-        for part in self.parts {
-            let says = natural(next()?)?;
-            let found = part.rule.found([next()?, next()?, next()?]).ok_or(NoAnswer::Garbled)?;
-            parts.push(AnswerPart { says, found });
-        }
-        if numbers.next().is_some() {
+        let bytes = match reply {
+            Value::BulkString(bytes) => bytes,
+            Value::Int(part) => {
+                let part = usize::try_from(*part).ok().and_then(|part| part.checked_sub(1));
+                let known = part.filter(|part| *part < self.parts.len());
+                return Err(known.map_or(NoAnswer::Garbled, |part| NoAnswer::OtherBucket { part }));
+            }
+            _ => return Err(NoAnswer::Garbled),
+        };
+        let (numbers, rest) = bytes.as_chunks();
+        let (answers, more) = numbers.as_chunks();
+        if !rest.is_empty() || !more.is_empty() || answers.len() != self.parts.len() {
             return Err(NoAnswer::Garbled);
         }
-        Ok(Answer { now_us: natural(now_us)?, parts })
+        let natural = |number| u64::try_from(number).map_err(|_| NoAnswer::Garbled);
+        let mut parts = Vec::with_capacity(answers.len());
+        let mut now_us = 0;
+        for (part, answer) in self.parts.iter().zip(answers) {
+            let [now, says, first, second, third] = answer.map(i64::from_le_bytes);
+            now_us = natural(now)?;
+            let found = part.rule.found([first, second, third]).ok_or(NoAnswer::Garbled)?;
+            parts.push(AnswerPart { says: natural(says)?, found });
+        }
+        Ok(Answer { now_us, parts })
     }
 }
 
 impl Part<'_> {
     /// What the script is told of the limit and asked.
     fn limit(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(HEAD_BYTES.saturating_add(64));
-        bytes.extend(self.rule.head());
+        let mut bytes = Vec::with_capacity(MOST_LIMIT_BYTES);
+        self.rule.write_head(&mut bytes);
         let (ask, amount) = match self.asked {
             Asked::Consume(grains) => (1, grains),
             Asked::UpTo { charge, .. } => (2, charge),
@@ -138,7 +144,7 @@ impl Part<'_> {
             Asked::Peek => (6, 0),
         };
         bytes.push(ask);
-        bytes.extend(self.rule.amount(amount).to_le_bytes());
+        bytes.extend_from_slice(&self.rule.amount(amount).to_le_bytes());
         let counted = |number| i64::try_from(number).unwrap_or(i64::MAX).min(LARGEST);
         if let Asked::TakeBack { start_us, .. } = self.asked {
             bytes.extend(counted(start_us).to_le_bytes());
@@ -164,5 +170,54 @@ impl Part<'_> {
     }
 }
 
+/// The head of a limit, what is asked, and the numbers of the longest question.
+const MOST_LIMIT_BYTES: usize = HEAD_BYTES + 1 + 7 * 8;
+
 /// The largest number that a script holds exactly.
 const LARGEST: i64 = (1 << 53) - 1;
+
+#[cfg(test)]
+mod tests {
+    use std::vec;
+
+    use super::*;
+    use crate::quota::Quota;
+    use crate::redis::RedisLimit;
+
+    fn packed(numbers: &[i64]) -> Value {
+        Value::BulkString(numbers.iter().flat_map(|number| number.to_le_bytes()).collect())
+    }
+
+    #[test]
+    fn an_answer_is_five_numbers_a_limit_and_nothing_else() {
+        let limit = RedisLimit::new(Quota::per_second(10)).unwrap();
+        let part = Part { rule: &limit.rule, key: b"key", asked: Asked::Consume(1) };
+        let parts = [part, part];
+        let call = Call { parts: &parts, now_us: None };
+
+        let answer = call.read(&packed(&[7, 1, 7, 5, 0, 7, 0, 9, -3, 0])).unwrap();
+        let first = AnswerPart { says: 1, found: Found::Level { level: 5, at_us: 7 } };
+        let second = AnswerPart { says: 0, found: Found::Level { level: -3, at_us: 9 } };
+        assert_eq!(answer, Answer { now_us: 7, parts: vec![first, second] });
+
+        for garbled in [
+            packed(&[7, 1, 7, 5, 0]),
+            packed(&[7, 1, 7, 5, 0, 7, 0, 9, -3]),
+            packed(&[7, 1, 7, 5, 0, 7, 0, 9, -3, 0, 7]),
+            packed(&[7, 1, 7, 5, 0, 7, 0, 9, -3, 0, 7, 1, 7, 5, 0]),
+            packed(&[7, -1, 7, 5, 0, 7, 0, 9, -3, 0]),
+            packed(&[-7, 1, 7, 5, 0, -7, 0, 9, -3, 0]),
+            Value::BulkString(vec![0; 79]),
+            Value::BulkString(vec![0; 81]),
+            Value::Nil,
+            Value::Okay,
+            Value::Int(-1),
+            Value::Int(0),
+            Value::Int(3),
+            Value::Array(vec![Value::Int(7); 10]),
+        ] {
+            assert_eq!(call.read(&garbled), Err(NoAnswer::Garbled), "{garbled:?}");
+        }
+        assert_eq!(call.read(&Value::Int(2)), Err(NoAnswer::OtherBucket { part: 1 }));
+    }
+}
