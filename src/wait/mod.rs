@@ -15,6 +15,8 @@ mod keyed;
 mod known;
 mod limit;
 #[cfg(feature = "std")]
+mod of_keys;
+#[cfg(feature = "std")]
 mod rejected;
 mod reservation;
 #[cfg(feature = "std")]
@@ -45,12 +47,14 @@ pub use limit::Limit;
 #[cfg(feature = "std")]
 pub(crate) use limit::{Policy, Sealed};
 #[cfg(feature = "std")]
+pub use of_keys::OfKeys;
+#[cfg(feature = "std")]
 pub use rejected::Rejected;
 #[cfg(feature = "redis")]
 pub(crate) use rejected::Said;
 pub use reservation::{OnDrop, Reservation};
 #[cfg(feature = "std")]
-pub use set::{Costs, GrantedSet, LimitSet, OfKeys};
+pub use set::{Costs, GrantedSet, LimitSet};
 #[cfg(feature = "stream")]
 pub use sink::{PaceSink, PacedSink, PacedSinkError};
 pub use source::{Of, Source};

@@ -1,19 +1,18 @@
 //! Several limits, one decision.
 
 use core::array;
-use core::borrow::Borrow;
 use core::fmt;
 use core::time::Duration;
 use std::borrow::ToOwned;
 use std::boxed::Box;
 use std::sync::Arc;
 
-use super::direct::nanos;
 use super::known::Known;
 use super::limit::Limit;
+use super::of_keys::{Keys, OfKeys};
 use super::rejected::{Rejected, Said};
 use super::reservation::Reservation;
-use super::source::{Again, Sealed};
+use super::source::Again;
 use super::standing::Standing;
 use super::waiting::Waiting;
 use crate::algorithm::Wait;
@@ -65,12 +64,12 @@ use crate::tokens::Tokens;
 /// ```
 pub struct LimitSet<Q: ?Sized, const N: usize> {
     /// `N` of them.
-    limits: Arc<[Named<Q>]>,
+    pub(super) limits: Arc<[Named<Q>]>,
 }
 
-struct Named<Q: ?Sized> {
+pub(super) struct Named<Q: ?Sized> {
     name: &'static str,
-    limit: Box<dyn Limit<Q> + Send + Sync>,
+    pub(super) limit: Box<dyn Limit<Q> + Send + Sync>,
     policy: Known,
 }
 
@@ -287,7 +286,10 @@ impl<Q: ?Sized, const N: usize> LimitSet<Q, N> {
     }
 
     /// One of something for each limit.
-    fn each<T: Default + Copy>(&self, mut make: impl FnMut(usize, &dyn Limit<Q>) -> T) -> [T; N] {
+    pub(super) fn each<T: Default + Copy>(
+        &self,
+        mut make: impl FnMut(usize, &dyn Limit<Q>) -> T,
+    ) -> [T; N] {
         let mut made = [T::default(); N];
         for (at, (made, named)) in made.iter_mut().zip(self.limits.iter()).enumerate() {
             *made = make(at, &*named.limit);
@@ -296,7 +298,7 @@ impl<Q: ?Sized, const N: usize> LimitSet<Q, N> {
     }
 
     /// Takes what will be there within `most_wait_ns`, from all or none.
-    fn hold(
+    pub(super) fn hold(
         &self,
         keys: &[&Q; N],
         costs: Costs<N>,
@@ -427,12 +429,12 @@ where
 
     /// The set for one key, which the reservations of it keep.
     pub fn on(&self, key: &Q) -> OfKeys<Q, N> {
-        OfKeys { set: self.clone(), keys: Keys::One(key.to_owned()) }
+        OfKeys::new(self.clone(), Keys::One(key.to_owned()))
     }
 
     /// The set for a key for each limit.
     pub fn on_each(&self, keys: [&Q; N]) -> OfKeys<Q, N> {
-        OfKeys { set: self.clone(), keys: Keys::Each(keys.map(ToOwned::to_owned)) }
+        OfKeys::new(self.clone(), Keys::Each(keys.map(ToOwned::to_owned)))
     }
 
     /// The waiting calls for one key on a [`Timer`](super::Timer) of the caller's.
@@ -551,123 +553,5 @@ impl<'a, Q: ?Sized, const N: usize> GrantedSet<'a, Q, N> {
 impl<Q: ?Sized, const N: usize> fmt::Debug for GrantedSet<'_, Q, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.each().map(|(name, left)| (name, left.remaining()))).finish()
-    }
-}
-
-/// The buckets of a key, or of a key each, in all limits of a [`LimitSet`].
-pub struct OfKeys<Q: ?Sized + ToOwned, const N: usize> {
-    set: LimitSet<Q, N>,
-    keys: Keys<Q::Owned, N>,
-}
-
-#[derive(Clone)]
-enum Keys<K, const N: usize> {
-    One(K),
-    Each([K; N]),
-}
-
-impl<Q: ?Sized + ToOwned, const N: usize> OfKeys<Q, N> {
-    fn keys(&self) -> [&Q; N] {
-        match &self.keys {
-            Keys::One(key) => [key.borrow(); N],
-            Keys::Each(keys) => array::from_fn(|at| keys[at].borrow()),
-        }
-    }
-
-    /// Reserves all `costs` if all limits will hold them within `max_wait`; otherwise takes none.
-    ///
-    /// # Errors
-    ///
-    /// [`Rejected`], which names every limit that said no.
-    pub fn reserve(
-        self,
-        costs: impl Into<Costs<N>>,
-        max_wait: Duration,
-    ) -> Result<Reservation<Self>, Rejected<N>> {
-        match Sealed::hold(&self, costs.into(), nanos(max_wait)) {
-            Ok(held) => Ok(Reservation::new(self, held)),
-            Err(again) => Err(again.denied),
-        }
-    }
-
-    /// The waiting calls on a [`Timer`](super::Timer) of the caller's.
-    pub fn wait_with<T>(self, timer: T) -> Waiting<'static, Self, T> {
-        Waiting::new(self, timer)
-    }
-}
-
-impl<Q: ?Sized + ToOwned, const N: usize> Sealed for OfKeys<Q, N> {
-    type Cost = Costs<N>;
-    type Held = [Held; N];
-    type Denied = Rejected<N>;
-    type Granted = ();
-
-    fn hold(&self, costs: Costs<N>, most_wait_ns: u64) -> Result<[Held; N], Again<Rejected<N>>> {
-        self.set.hold(&self.keys(), costs, most_wait_ns)
-    }
-
-    /// By the first of the clocks.
-    fn now_ns(&self) -> u64 {
-        self.set.limits.first().map_or(0, |named| named.limit.now_ns())
-    }
-
-    fn is_good_at_once(all: &[Held; N]) -> bool {
-        all.iter().all(Held::is_good_at_once)
-    }
-
-    fn cost_of(&self, all: &[Held; N]) -> Costs<N> {
-        Costs(self.set.each(|at, limit| limit.tokens(all[at].units)))
-    }
-
-    fn first_wait_ns(all: &[Held; N]) -> u64 {
-        all.iter().map(|held| held.told_ns(held.now_ns)).max().unwrap_or(0)
-    }
-
-    fn told_ns(&self, all: &[Held; N]) -> u64 {
-        let waits = self.set.each(|at, limit| all[at].told_ns(limit.now_ns()));
-        waits.into_iter().max().unwrap_or(0)
-    }
-
-    /// Good when all are.
-    fn wait_ns(&self, all: &mut [Held; N]) -> u64 {
-        let keys = self.keys();
-        let waits =
-            self.set.each(|at, limit| limit.wait_held_at(keys[at], &mut all[at], limit.now_ns()));
-        waits.into_iter().max().unwrap_or(0)
-    }
-
-    fn take_back(&self, all: &[Held; N]) {
-        let keys = self.keys();
-        self.set.each(|at, limit| limit.take_back_at(keys[at], &all[at], 0, limit.now_ns()));
-    }
-
-    fn settle(&self, all: &[Held; N], Costs(actual): Costs<N>) -> Costs<N> {
-        let keys = self.keys();
-        Costs(
-            self.set
-                .each(|at, limit| limit.settle_at(keys[at], &all[at], actual[at], limit.now_ns())),
-        )
-    }
-
-    fn granted(&self, _all: &[Held; N]) {}
-
-    fn is_degraded(&self, all: &[Held; N]) -> bool {
-        let mut each = self.set.limits.iter().zip(all);
-        each.any(|(named, held)| named.limit.granted(held).is_degraded())
-    }
-}
-
-impl<Q: ?Sized + ToOwned, const N: usize> Clone for OfKeys<Q, N>
-where
-    Q::Owned: Clone,
-{
-    fn clone(&self) -> Self {
-        Self { set: self.set.clone(), keys: self.keys.clone() }
-    }
-}
-
-impl<Q: ?Sized + ToOwned, const N: usize> fmt::Debug for OfKeys<Q, N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OfKeys").field("set", &self.set).finish_non_exhaustive()
     }
 }
