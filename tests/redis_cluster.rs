@@ -192,6 +192,35 @@ async fn keys_of_other_servers_go_on_when_one_is_gone_and_all_when_it_is_back() 
 }
 
 #[tokio::test]
+async fn a_cluster_that_is_away_when_it_is_named_is_found_when_it_is_there() {
+    if no_server() {
+        return;
+    }
+    let mut cluster = Cluster::start().await;
+    cluster.servers.iter_mut().for_each(Server::kill);
+    let refused = RedisStore::cluster([cluster.servers[1].url()]).await.unwrap_err();
+    assert_eq!(refused.kind(), StoreErrorKind::Unreachable, "{refused}");
+    let store = RedisStore::lazy_cluster([cluster.servers[1].url()]).unwrap();
+    let limiter = RedisLimiter::new(&store, Quota::per_day(100_000)).unwrap();
+    for _ in 0..2 {
+        match limiter.try_consume("alice", 1).await {
+            Err(RedisError::Store(error)) => assert!(error.kind().is_passing(), "{error}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    cluster.servers.iter_mut().for_each(Server::run);
+    until("all of it", async || {
+        let mut allowed = 0;
+        for key in 0..20_u32 {
+            allowed += u32::from(limiter.is_allowed(key).await.unwrap_or(false));
+        }
+        allowed == 20
+    })
+    .await;
+    assert!(RedisStore::lazy_cluster(["nowhere"]).is_err());
+}
+
+#[tokio::test]
 async fn a_server_alone_is_told_from_a_cluster() {
     if no_server() {
         return;

@@ -164,6 +164,30 @@ async fn a_store_that_is_down_is_no_denial_and_is_found_again_at_once() {
 }
 
 #[tokio::test]
+async fn a_store_that_is_away_when_it_is_named_is_found_when_it_is_there() {
+    if no_server() {
+        return;
+    }
+    let mut server = Server::start();
+    server.kill();
+    let refused = RedisStore::connect(&server.url()).await.unwrap_err();
+    assert_eq!(refused.kind(), StoreErrorKind::Unreachable, "{refused}");
+    let store = RedisStore::lazy(&server.url()).unwrap().timeout(Duration::from_millis(200));
+    let limiter = RedisLimiter::new(&store, Quota::per_hour(3)).unwrap();
+    for _ in 0..3 {
+        assert_eq!(kind_of(&limiter).await, Some(StoreErrorKind::Unreachable));
+    }
+    // What surely was not carried out is not counted as if it might have been.
+    assert_eq!(store.unanswered(), 0);
+    server.run();
+    until("an answer", async || kind_of(&limiter).await.is_none()).await;
+    assert_eq!(limiter.available("alice").await.unwrap(), 2);
+    // What can be told without it is told at once.
+    let wrong = RedisStore::lazy("http://127.0.0.1/").unwrap_err();
+    assert_eq!(wrong.kind(), StoreErrorKind::BadAddress, "{wrong}");
+}
+
+#[tokio::test]
 async fn a_call_without_an_answer_ends_in_time_and_says_that_it_may_have_been_carried_out() {
     if no_server() {
         return;

@@ -678,6 +678,41 @@ async fn while_the_store_is_away_each_process_grants_its_share_and_no_more() {
     recovers(&users).await;
 }
 
+/// A service that starts while its store is away does as it was told, and leases when the store is there.
+#[tokio::test]
+async fn a_store_that_is_away_from_the_start_is_as_one_that_went_away() {
+    if no_server() {
+        return;
+    }
+    let mut server = Server::start();
+    server.kill();
+    let store = RedisStore::lazy(&server.url()).unwrap();
+    let quota = Quota::per_second(100).burst(400);
+    let named = |name, when_down| {
+        let lease = Lease::when_down(when_down).lifetime(SECOND / 2);
+        Users::new(&store, name, quota, lease).unwrap()
+    };
+    let deny = named("deny", WhenDown::Deny);
+    let allow = named("allow", WhenDown::Allow);
+    let share = named("share", WhenDown::Share { processes: 4 });
+    for users in [&deny, &allow, &share] {
+        notice(users).await;
+    }
+    assert!(matches!(deny.try_consume("alice", 1), Err(Denied::Unavailable(_))));
+    assert!(allow.try_consume("alice", 100).unwrap().is_degraded());
+    // A quarter of the rate, from nothing.
+    let (began, mut granted) = (Instant::now(), 0_u32);
+    while began.elapsed() < SECOND / 2 {
+        granted += u32::from(share.is_allowed("bob"));
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert!((5..=20).contains(&granted), "{granted}");
+    server.run();
+    for users in [&deny, &allow, &share] {
+        recovers(users).await;
+    }
+}
+
 /// What was used of the share meanwhile is missing in the store afterwards.
 #[tokio::test]
 async fn a_store_that_is_back_is_told_what_was_granted_without_it() {

@@ -72,7 +72,11 @@ async fn a_failover_is_followed() {
     let error = RedisStore::sentinel(sentinels.clone(), "service").await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::WrongPassword, "{error}");
 
-    let store = RedisStore::sentinel(sentinels, "redis://:secret@service/").await.unwrap();
+    let away = RedisStore::lazy_sentinel(["redis://127.0.0.1:1/"], "service").unwrap();
+    let error = RedisLimiter::new(&away, Quota::per_day(1)).unwrap().is_allowed("alice").await;
+    assert_eq!(error.unwrap_err().kind(), StoreErrorKind::Unreachable);
+    // It connects with the first call.
+    let store = RedisStore::lazy_sentinel(sentinels, "redis://:secret@service/").unwrap();
     let store = store.timeout(Duration::from_millis(300));
     let limiter = RedisLimiter::new(&store, Quota::per_day(1_000)).unwrap();
     limiter.try_consume("alice", 500).await.unwrap();

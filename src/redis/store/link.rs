@@ -7,12 +7,12 @@ use std::sync::{PoisonError, RwLock};
 use std::vec::Vec;
 
 use ::redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
-use ::redis::cluster::ClusterClientBuilder;
+use ::redis::cluster::{ClusterClient, ClusterClientBuilder};
 use ::redis::cluster_async::ClusterConnection;
 use ::redis::cluster_routing::SingleNodeRoutingInfo;
 use ::redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
 use ::redis::{Client, Cmd, ErrorKind, IntoConnectionInfo, RedisError, ServerErrorKind, Value};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
 
 use super::said::{may_try_again, needs_connection};
@@ -20,7 +20,13 @@ use super::said::{may_try_again, needs_connection};
 /// Leads to a store: over one connection that all share, and that is made again when it breaks.
 pub(super) enum Link {
     One(Box<Renewed>),
-    Cluster(ClusterConnection),
+    Cluster(Box<Cluster>),
+}
+
+/// A cluster's connections, which mend themselves once there are any.
+pub(super) struct Cluster {
+    client: ClusterClient,
+    connection: OnceCell<ClusterConnection>,
 }
 
 /// One server's connection. It mends itself when it breaks, but not when it hangs, or when the server turns into a replica: then it
@@ -61,13 +67,12 @@ const MOST_TRIES: u32 = 4;
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 impl Link {
-    pub(super) async fn to_server(url: &str) -> Result<Self, RedisError> {
-        let client = Client::open(url)?;
-        Ok(Self::One(Box::new(Renewed::connect(Source::Server(client)).await?)))
+    pub(super) fn to_server(url: &str) -> Result<Self, RedisError> {
+        Ok(Self::One(Box::new(Renewed::new(Source::Server(Client::open(url)?)))))
     }
 
     /// `service` is the name of the service; or an address with the name in the host's place, and the servers' password.
-    pub(super) async fn to_sentinels(urls: Vec<String>, service: &str) -> Result<Self, RedisError> {
+    pub(super) fn to_sentinels(urls: Vec<String>, service: &str) -> Result<Self, RedisError> {
         let (name, node) = match service.contains("://") {
             false => (String::from(service), SentinelNodeConnectionInfo::default()),
             true => {
@@ -82,17 +87,28 @@ impl Link {
             }
         };
         let client = SentinelClient::build(urls, name, Some(node), SentinelServerType::Master)?;
-        Ok(Self::One(Box::new(Renewed::connect(Source::Sentinels(client)).await?)))
+        Ok(Self::One(Box::new(Renewed::new(Source::Sentinels(client)))))
     }
 
-    pub(super) async fn to_cluster(urls: Vec<String>) -> Result<Self, RedisError> {
+    pub(super) fn to_cluster(urls: Vec<String>) -> Result<Self, RedisError> {
         let client = ClusterClientBuilder::new(urls)
             // What is tried again, and when, is decided here: it may have been carried out.
             .retries(0)
             .connection_timeout(CONNECT_TIMEOUT)
             .response_timeout(LONGEST_ANSWER)
             .build()?;
-        Ok(Self::Cluster(client.get_async_connection().await?))
+        Ok(Self::Cluster(Box::new(Cluster { client, connection: OnceCell::new() })))
+    }
+
+    /// Connects, to tell a wrong password or address at once.
+    pub(super) async fn connect(&self) -> Result<(), RedisError> {
+        match self {
+            Self::One(renewed) => {
+                let (mut manager, _) = renewed.manager().await?;
+                manager.req_packed_command(&::redis::cmd("PING")).await?.extract_error().map(drop)
+            }
+            Self::Cluster(cluster) => cluster.connection().await.map(drop),
+        }
     }
 
     /// Sends a call until it is answered, or fails in another way than by finding no server that would carry it out.
@@ -110,7 +126,7 @@ impl Link {
                 (self, error.kind())
                 && let Some((address, _slot)) = error.redirect_node()
             {
-                return ask(cluster.clone(), address, call).await;
+                return ask(cluster.connection().await?, address, call).await;
             }
             if tries > 1 {
                 tokio::time::sleep(TRY_AGAIN_AFTER).await;
@@ -129,7 +145,7 @@ impl Link {
                 }
                 sent
             }
-            Self::Cluster(cluster) => run(&mut cluster.clone(), call).await,
+            Self::Cluster(cluster) => run(&mut cluster.connection().await?, call).await,
         }
     }
 
@@ -183,14 +199,18 @@ async fn ask(
     answers.pop().unwrap_or(Value::Nil).extract_error()
 }
 
+impl Cluster {
+    /// While there is none, each call tries to connect, and says so if it cannot.
+    async fn connection(&self) -> Result<ClusterConnection, RedisError> {
+        let connect = || self.client.get_async_connection();
+        self.connection.get_or_try_init(connect).await.cloned()
+    }
+}
+
 impl Renewed {
-    async fn connect(source: Source) -> Result<Self, RedisError> {
+    fn new(source: Source) -> Self {
         let current = Current { manager: None, number: 0, since: Instant::now() };
-        let new = Self { current: RwLock::new(current), turn: Mutex::new(source) };
-        let (mut manager, _) = new.manager().await?;
-        // To tell a wrong password or address at once.
-        manager.req_packed_command(&::redis::cmd("PING")).await?.extract_error()?;
-        Ok(new)
+        Self { current: RwLock::new(current), turn: Mutex::new(source) }
     }
 
     fn number(&self) -> u64 {

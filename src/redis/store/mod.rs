@@ -63,7 +63,35 @@ impl RedisStore {
     ///
     /// [`StoreError`] if there is no server, or it does not let us in.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
-        Self::first(Link::to_server(url)).await
+        Self::lazy(url)?.connected().await
+    }
+
+    /// Names one server, as [`connect`](Self::connect) does, and connects when it is first asked: for a service that must start
+    /// while its store is away. Until it is there calls fail with what is wrong, and leases do as
+    /// [`WhenDown`](super::WhenDown) says.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the address cannot be read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowgate::Quota;
+    /// use flowgate::redis::{RedisError, RedisLimiter, RedisStore, StoreErrorKind};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// // Nobody listens there yet.
+    /// let store = RedisStore::lazy("redis://127.0.0.1:1/")?;
+    /// let users = RedisLimiter::new(&store, Quota::per_second(10))?;
+    /// let Err(RedisError::Store(error)) = users.try_consume("alice", 1).await else { panic!() };
+    /// assert_eq!(error.kind(), StoreErrorKind::Unreachable);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// assert!(RedisStore::lazy("127.0.0.1").is_err());
+    /// ```
+    pub fn lazy(url: &str) -> Result<Self, StoreError> {
+        Self::of(Link::to_server(url))
     }
 
     /// Connects to a cluster, of which some servers' addresses are known.
@@ -74,7 +102,18 @@ impl RedisStore {
     pub async fn cluster(
         urls: impl IntoIterator<Item = impl Into<String>>,
     ) -> Result<Self, StoreError> {
-        Self::first(Link::to_cluster(urls.into_iter().map(Into::into).collect())).await
+        Self::lazy_cluster(urls)?.connected().await
+    }
+
+    /// Names a cluster, as [`cluster`](Self::cluster) does, and connects when it is first asked: see [`lazy`](Self::lazy).
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if an address cannot be read.
+    pub fn lazy_cluster(
+        urls: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Result<Self, StoreError> {
+        Self::of(Link::to_cluster(urls.into_iter().map(Into::into).collect()))
     }
 
     /// Connects to the server that the sentinels at these addresses name as the primary of `service`, and to another one when they
@@ -89,18 +128,30 @@ impl RedisStore {
         urls: impl IntoIterator<Item = impl Into<String>>,
         service: &str,
     ) -> Result<Self, StoreError> {
-        let urls = urls.into_iter().map(Into::into).collect();
-        Self::first(Link::to_sentinels(urls, service)).await
+        Self::lazy_sentinel(urls, service)?.connected().await
     }
 
-    async fn first(
-        link: impl Future<Output = Result<Link, ::redis::RedisError>>,
+    /// Names sentinels, as [`sentinel`](Self::sentinel) does, and connects when it is first asked: see [`lazy`](Self::lazy).
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if an address cannot be read.
+    pub fn lazy_sentinel(
+        urls: impl IntoIterator<Item = impl Into<String>>,
+        service: &str,
     ) -> Result<Self, StoreError> {
-        match tokio::time::timeout(FIRST_TIMEOUT, link).await {
-            Ok(Ok(link)) => {
-                let (link, unanswered) = (Arc::new(link), Arc::default());
-                Ok(Self { link, unanswered, timeout: TIMEOUT, clock: WhoseClock::Server })
-            }
+        let urls = urls.into_iter().map(Into::into).collect();
+        Self::of(Link::to_sentinels(urls, service))
+    }
+
+    fn of(link: Result<Link, ::redis::RedisError>) -> Result<Self, StoreError> {
+        let link = Arc::new(link.map_err(|error| store_error(&error))?);
+        Ok(Self { link, unanswered: Arc::default(), timeout: TIMEOUT, clock: WhoseClock::Server })
+    }
+
+    async fn connected(self) -> Result<Self, StoreError> {
+        match tokio::time::timeout(FIRST_TIMEOUT, self.link.connect()).await {
+            Ok(Ok(())) => Ok(self),
             Ok(Err(error)) => Err(match store_error(&error) {
                 // Nothing was asked yet.
                 lost if lost.kind() == StoreErrorKind::ConnectionLost => {
