@@ -40,7 +40,7 @@ struct Limit {
 /// More than calls can take, and never full again.
 const DEEP: Limit = Limit { period: Duration::from_millis(1), burst: 4_000_000_000 };
 /// Full again at each call.
-const FULL: Limit = Limit { period: Duration::from_nanos(1), burst: 1_000 };
+const FULL: Limit = Limit { period: Duration::from_nanos(10), burst: 1_000_000 };
 /// One an hour, which is gone.
 const GONE: Limit = Limit { period: Duration::from_secs(3_600), burst: 1 };
 
