@@ -10,6 +10,7 @@ mod rounds;
 
 use std::convert::Infallible;
 use std::future::{Future, Ready, ready};
+use std::hint::black_box;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -21,7 +22,8 @@ use axum::extract::ConnectInfo;
 use criterion::measurement::WallTime;
 use criterion::{BatchSize, BenchmarkGroup};
 use flowgate::http::{ClientIp, HeaderKey, Headers, Metrics, RateLimitLayer};
-use flowgate::{KeyedLimiter, LimitSet, Quota};
+use flowgate::{InstantClock, KeyedLimiter, LimitSet, Quota};
+use governor::clock::{Clock, DefaultClock};
 use http::{Request, Response};
 use tower::{Layer, Service};
 use tower_governor::GovernorLayer;
@@ -35,8 +37,10 @@ struct Limit {
     burst: u32,
 }
 
-/// More than calls can take.
-const DEEP: Limit = Limit { period: Duration::from_micros(1), burst: 4_000_000_000 };
+/// More than calls can take, and never full again.
+const DEEP: Limit = Limit { period: Duration::from_millis(1), burst: 4_000_000_000 };
+/// Full again at each call.
+const FULL: Limit = Limit { period: Duration::from_nanos(10), burst: 1_000_000 };
 /// One an hour, which is gone.
 const GONE: Limit = Limit { period: Duration::from_secs(3_600), burst: 1 };
 
@@ -58,8 +62,9 @@ fn main() {
         }
     });
     let mut criterion = rounds::criterion();
-    for (path, limit, status) in [("http_allowed", DEEP, 200), ("http_denied", GONE, 429)] {
-        let mut rows = rows(limit, status);
+    let paths = [("http_allowed", DEEP, 200), ("http_full", FULL, 200), ("http_denied", GONE, 429)];
+    for (path, limit, status) in paths {
+        let mut rows = rows(path, limit, status);
         rounds::in_turn(&mut rows);
         let mut group = criterion.benchmark_group(format!("{path}/1"));
         for row in rows {
@@ -72,11 +77,15 @@ fn main() {
 
 type Row = Box<dyn Fn(&mut BenchmarkGroup<'_, WallTime>)>;
 
-/// Each by the address of the connection, but where it is said.
-fn rows(limit: Limit, status: u16) -> Vec<Row> {
+/// Each by the address of the connection, but where it is said. Those that are compared come together.
+fn rows(path: &str, limit: Limit, status: u16) -> Vec<Row> {
     let by_address = || ClientIp::new().peer(|ConnectInfo(peer): &ConnectInfo<SocketAddr>| *peer);
     let limiter = move || KeyedLimiter::<IpAddr>::new(limit.quota()).expect("ours takes it");
     let layer = move || RateLimitLayer::new(limiter()).key(by_address());
+    let on_instant = move || {
+        let limiter = KeyedLimiter::<IpAddr, _, _>::with_clock(limit.quota(), InstantClock::new());
+        RateLimitLayer::new(limiter.expect("ours takes it")).key(by_address())
+    };
     let plain = move || layer().headers(Headers::none());
     let everywhere = move || layer().headers(Headers::draft_11().on_allowed());
     let behind_proxy = move || {
@@ -105,20 +114,36 @@ fn rows(limit: Limit, status: u16) -> Vec<Row> {
         rate_net::tower::RateLimitLayer::new(limiter, key)
     };
     let mut rows = vec![
-        row("http_flowgate", status, move || layer().layer(Nothing)),
-        row("http_flowgate_plain", status, move || plain().layer(Nothing)),
-        row("http_flowgate_everywhere", status, move || everywhere().layer(Nothing)),
-        row("http_flowgate_proxy", status, move || behind_proxy().layer(Nothing)),
-        row("http_flowgate_permits", status, move || layer().permits().layer(Nothing)),
-        row("http_flowgate_metrics", status, move || layer().observe(Metrics).layer(Nothing)),
-        row("http_flowgate_set", status, move || set().layer(Nothing)),
         row("tower_governor", status, move || governor().layer(Nothing)),
+        row("http_flowgate", status, move || layer().layer(Nothing)),
         row("rate_net_layer", status, move || rate_net().layer(Nothing)),
+        row("http_flowgate_instant", status, move || on_instant().layer(Nothing)),
     ];
-    if status == 200 {
+    if path == "http_denied" {
+        rows.insert(0, making_governors_clock());
+    } else {
         rows.push(row("http_service", status, || Nothing));
     }
+    if path != "http_full" {
+        rows.extend([
+            row("http_flowgate_plain", status, move || plain().layer(Nothing)),
+            row("http_flowgate_everywhere", status, move || everywhere().layer(Nothing)),
+            row("http_flowgate_proxy", status, move || behind_proxy().layer(Nothing)),
+            row("http_flowgate_permits", status, move || layer().permits().layer(Nothing)),
+            row("http_flowgate_metrics", status, move || layer().observe(Metrics).layer(Nothing)),
+            row("http_flowgate_set", status, move || set().layer(Nothing)),
+        ]);
+    }
     rows
+}
+
+/// What `tower_governor` does with each refusal, beside all else: it makes a clock, which asks the processor what it is.
+fn making_governors_clock() -> Row {
+    Box::new(|group| {
+        group.bench_function("governor_clock", |bencher| {
+            bencher.iter(|| black_box(DefaultClock::default().now()));
+        });
+    })
 }
 
 /// The service, which does nothing.

@@ -8,13 +8,19 @@ pub(crate) const SECTION: Section = Section {
     name: "http",
     title: "A layer in front of a service",
     about: "What one request takes in this process, from the call of the service to its response, by the address of its \
-            connection, with each layer's defaults where nothing else is said. The service does nothing. Making the request and \
-            dropping the response are not in it.",
+            connection, with each layer's defaults where nothing else is said. The service does nothing but drop the request. Making \
+            the request and dropping the response are not in it.",
     paths: &[
         Path {
             name: "http_allowed",
             title: "Layer, allowed",
             about: "A bucket that neither runs dry nor fills up. What a layer costs is its time less that of the service alone.",
+            yardstick: "http_flowgate",
+        },
+        Path {
+            name: "http_full",
+            title: "Layer, allowed, always full",
+            about: "A bucket that is full again at each call, as that of a client that comes now and then.",
             yardstick: "http_flowgate",
         },
         Path {
