@@ -553,6 +553,20 @@ async fn a_rejection_of_several_names_each_and_spends_nothing() {
 }
 
 #[tokio::test]
+async fn a_set_of_no_limits_says_yes() {
+    if no_server() {
+        return;
+    }
+    let server = Server::start();
+    let set = RedisLimitSet::<0>::new(&store(&server).await, "none", []).unwrap();
+    let nothing: [Tokens; 0] = [];
+    assert!(set.try_consume("alice", nothing).await.unwrap().is_empty());
+    assert!(set.available("alice").await.unwrap().is_empty());
+    let reservation = set.reserve("alice", nothing).await.unwrap();
+    assert!(reservation.settle(nothing).await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn what_was_reserved_is_settled_exactly_and_into_its_own_window() {
     if no_server() {
         return;
