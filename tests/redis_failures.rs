@@ -132,8 +132,15 @@ async fn a_wrong_address_password_or_permission_is_told_apart() {
         "+ping",
     ];
     let (): () = redis_server::say(&mut admin, &words);
-    let limiter = limiter(&format!("redis://app:pw@127.0.0.1:{port}/")).await;
-    assert_eq!(kind_of(&limiter).await, None);
+    let url = format!("redis://app:pw@127.0.0.1:{port}/");
+    assert_eq!(kind_of(&limiter(&url).await).await, None);
+    // Another database has to be asked for.
+    let other = format!("{url}1");
+    assert_eq!(connect(other.clone()).await.kind(), StoreErrorKind::NotPermitted);
+    let (): () = redis_server::say(&mut admin, &["ACL", "SETUSER", "app", "+select"]);
+    assert_eq!(kind_of(&limiter(&other).await).await, None);
+    // There are 16.
+    assert_eq!(connect(format!("{url}99")).await.kind(), StoreErrorKind::BadAddress);
 }
 
 /// firecrawl #3728, litellm-rs #836.

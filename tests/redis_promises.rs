@@ -553,6 +553,38 @@ async fn a_rejection_of_several_names_each_and_spends_nothing() {
 }
 
 #[tokio::test]
+async fn a_set_of_no_limits_says_yes() {
+    if no_server() {
+        return;
+    }
+    let server = Server::start();
+    let set = RedisLimitSet::<0>::new(&store(&server).await, "none", []).unwrap();
+    let nothing: [Tokens; 0] = [];
+    assert!(set.try_consume("alice", nothing).await.unwrap().is_empty());
+    assert!(set.available("alice").await.unwrap().is_empty());
+    let reservation = set.reserve("alice", nothing).await.unwrap();
+    assert!(reservation.settle(nothing).await.unwrap().is_empty());
+}
+
+/// A whole token is more than it ever holds; its debt is too small for one, too.
+#[tokio::test]
+async fn a_bucket_smaller_than_a_token_has_no_whole_one() {
+    if no_server() {
+        return;
+    }
+    let server = Server::start();
+    let store = store(&server).await;
+    let quarter = Tokens::decimal(25, 2);
+    let years = Duration::from_secs(44 * 365 * 8_640);
+    let slow = RedisLimiter::new(&store, Quota::new(quarter, years).burst(quarter)).unwrap();
+    assert_eq!(slow.consume_up_to("alice", 1).await.unwrap(), 0);
+    assert_eq!(slow.available("alice").await.unwrap(), quarter);
+    let small = Quota::per_second(1).burst(quarter);
+    let small = RedisLimiter::new(&store, small).unwrap().named("small");
+    assert_eq!(small.consume_up_to("alice", 1).await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn what_was_reserved_is_settled_exactly_and_into_its_own_window() {
     if no_server() {
         return;

@@ -39,7 +39,7 @@ pub enum StoreErrorKind {
     OtherBucket,
     /// The server answered something that the script does not say.
     BadReply,
-    /// The address is not one.
+    /// The address is not one, or names a database that the server does not have.
     BadAddress,
     /// The limiter was shut down, or the runtime that it asks from.
     Stopped,
@@ -118,7 +118,7 @@ impl fmt::Display for StoreErrorKind {
             }
             Self::BadReply => "the answer is not the script's: see that the address is that of Redis or Valkey",
             Self::Stopped => "the limiter was shut down, or its runtime was: make it anew in a running one",
-            Self::BadAddress => "the address cannot be read: write redis://[user:password@]host[:port]/[database]",
+            Self::BadAddress => "the address cannot be read, or has no such database: write redis://[user:password@]host[:port]/[database]",
         })
     }
 }

@@ -238,6 +238,10 @@ impl<A: Algorithm> RedisLimiter<A> {
     /// [`StoreError`] if there was no answer.
     pub async fn consume_up_to(&self, key: impl StoreKey, max: u64) -> Result<u64, StoreError> {
         let unit = self.limit.rule.grains_per_token();
+        // The script counts no more than a bucket holds in all: it would take what is less for a token.
+        if unit > self.limit.rule.capacity_grains() {
+            return Ok(0);
+        }
         let (charge, hint, doubts) = (0, None, false);
         let asked = Asked::UpTo { unit, least: 1, most: max, charge, hint, doubts };
         Ok(self.ask(key, asked).await?.0)

@@ -191,4 +191,5 @@ while waiting and all do
   call('SET', waiting[1], waiting[2], 'PX', waiting[3])
   waiting = waiting[4]
 end
-return reply
+-- Nobody who was asked says no.
+return reply or ''

@@ -170,8 +170,8 @@ impl Part<'_> {
     }
 }
 
-/// The head of a limit, what is asked, and the numbers of the longest question.
-const MOST_LIMIT_BYTES: usize = HEAD_BYTES + 1 + 7 * 8;
+/// The head of a limit, what is asked and how much, and the numbers of the longest question.
+const MOST_LIMIT_BYTES: usize = HEAD_BYTES + 1 + 8 * 8;
 
 /// The largest number that a script holds exactly.
 const LARGEST: i64 = (1 << 53) - 1;
@@ -186,6 +186,15 @@ mod tests {
 
     fn packed(numbers: &[i64]) -> Value {
         Value::BulkString(numbers.iter().flat_map(|number| number.to_le_bytes()).collect())
+    }
+
+    #[test]
+    fn the_longest_question_has_room() {
+        let limit = RedisLimit::new(Quota::per_second(10)).unwrap();
+        let (hint, doubts) = (None, false);
+        let asked = Asked::UpTo { unit: 1, least: 1, most: 1, charge: 0, hint, doubts };
+        let part = Part { rule: &limit.rule, key: b"key", asked };
+        assert_eq!(part.limit().len(), MOST_LIMIT_BYTES);
     }
 
     #[test]

@@ -55,6 +55,9 @@ fn of_code(error: &RedisError) -> StoreErrorKind {
         _ if says("can't run this command or subcommand") || says("NOPERM") => {
             StoreErrorKind::NotPermitted
         }
+        // Of what is said to a `SELECT` the client leaves out the code.
+        _ if says("has no permissions") => StoreErrorKind::NotPermitted,
+        _ if says("refused to switch database") => StoreErrorKind::BadAddress,
         _ if says("READONLY") => StoreErrorKind::ReadOnly,
         _ => StoreErrorKind::ScriptRefused,
     }
