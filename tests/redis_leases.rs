@@ -553,6 +553,44 @@ async fn with_empty_after_restart_what_a_server_has_lost_is_not_granted_again() 
     }
 }
 
+/// What others took after the server had saved its data, and while this process rested, neither of the two knows.
+#[tokio::test]
+async fn with_empty_after_restart_what_a_rested_process_knows_is_not_granted_again() {
+    if no_server() {
+        return;
+    }
+    let mut server = Server::start();
+    let quota = Quota::per_second(100).burst(1_000);
+    let lease = TEN_SECONDS.lifetime(SECOND);
+    let store = RedisStore::connect(&server.url()).await.unwrap();
+    let named = |lease| Users::new(&store, "api", quota, lease).unwrap();
+    let (wary, other) = (named(lease.empty_after_restart()), named(lease));
+    // There is next to nothing left then.
+    granted_after(&wary, "alice", 50).await;
+    let (): () = server.say(&["SAVE"]);
+    tokio::time::sleep(4 * SECOND).await;
+    grant(&other, "alice", 350).await;
+    // Else it could be the first to ask, and knows better.
+    other.shutdown().await;
+    server.kill();
+    let began = Instant::now();
+    server.run();
+    // What is left of the second in which it was started, and what is refilled after it.
+    until("an answer", async || match wary.decide("alice", 350).await {
+        Err(Denied::NotYet(not_yet)) => {
+            assert!(not_yet.retry_after() > 2 * SECOND, "{not_yet:?}");
+            true
+        }
+        Err(Denied::Unavailable(_)) => false,
+        other => panic!("{other:?} {:?}", began.elapsed()),
+    })
+    .await;
+    // Those who are told of it since then know what there is, and it comes at the rate.
+    granted_after(&wary, "alice", 50).await;
+    let most = 100.0 * began.elapsed().as_secs_f64();
+    assert!(most >= 50.0, "{most}");
+}
+
 #[tokio::test]
 async fn who_may_not_ask_how_long_the_server_has_run_is_told_so() {
     if no_server() {

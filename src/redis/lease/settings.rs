@@ -114,12 +114,13 @@ impl Lease {
     }
 
     /// Has buckets begin empty when the server is started, in place of full: for a server that keeps no data, or not all, where the
-    /// processes may be new at the same time, and know nothing that it could be told. Else that is as much as a full bucket beyond the
-    /// bound, each time.
+    /// processes may be new at the same time, or have rested, and so know nothing, or little, that it could be told. Else that is as much
+    /// as a full bucket beyond the bound, each time. All processes must set it.
     ///
-    /// A bucket that the server does not know, or that this process has not been told of yet, then holds no more than what has been
-    /// refilled since that start, in whole seconds, less one. So it costs the burst: after each start, with the data or without,
-    /// for as long as it takes to fill a bucket, and a second or two more. Later it changes nothing.
+    /// A bucket that the server does not know, or that this process has not been told of since that start, then holds no more than what
+    /// has been refilled since the end of the second in which it was. So it costs the burst, of all keys: after each start,
+    /// with the data or without, for as long as it takes to fill a bucket, and up to a second more, in which nothing is leased. Later it
+    /// changes nothing, but for some microseconds of the server's time for each lease.
     ///
     /// Of a server that loses data while it runs (`FLUSHALL`, eviction), or of another one that has run for long and takes over
     /// without them, it knows nothing. The store's user must be permitted to use `INFO`.
