@@ -260,12 +260,12 @@ impl Account {
                 self.owe(share.used().saturating_sub(course.share_used));
             }
         }
+        let seed = now_ns ^ told.level.cast_unsigned().rotate_left(32);
         let (until_ns, until_cost) = if told.granted == 0 {
-            let wait_ns = told.wait_us.saturating_mul(1_000);
-            (now_ns.saturating_add(wait_ns.max(terms.pause_ns)), ask.least)
+            let wait_ns = terms.wait_of(told.wait_us.saturating_mul(1_000), ask.least, seed);
+            (now_ns.saturating_add(wait_ns), ask.least)
         } else if told.granted < ask.most {
             // The store has run dry: what comes next is shared with others, a part of a lease's time at once.
-            let seed = now_ns ^ told.level.cast_unsigned().rotate_left(32);
             (sent_ns.saturating_add(terms.pause_of(seed)), 0)
         } else {
             (0, 0)

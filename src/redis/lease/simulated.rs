@@ -53,6 +53,8 @@ struct Faults {
     /// One call in so many takes up to so long.
     slow: u64,
     slow_ms: u64,
+    /// The way to the server takes so much longer for each process than for the one before it.
+    farther_ms: u64,
     /// The server is started anew this often, and has forgotten everything; or what came after the half of that time.
     forgets_ms: u64,
     by_half: bool,
@@ -152,7 +154,7 @@ impl Store {
     }
 }
 
-struct Process(Arc<Store>);
+struct Process(Arc<Store>, u32);
 
 impl Lessor for Process {
     async fn lease(&self, _key: &[u8], ask: Ask) -> Result<Told, StoreError> {
@@ -164,7 +166,8 @@ impl Lessor for Process {
             Duration::from_micros(base_us + dice.below(base_us) + slow_us)
         };
         // A call that times out goes on all the same, and is carried out.
-        let (there, back) = (late(80), late(80));
+        let farther = Duration::from_millis(faults.farther_ms) * self.1;
+        let (there, back) = (late(80) + farther, late(80));
         let (lost_ask, lost_answer) =
             (dice.one_in(faults.lost_asks), dice.one_in(faults.lost_answers));
         let (tell, told) = oneshot::channel();
@@ -289,7 +292,7 @@ fn run(
                 Arc::new(Shared::new(terms.clone(), clock, lease.is_when_down(), quota, share));
             let leases =
                 Arc::new(Leases::<std::string::String, _>::new(shared.clone(), wanting, 10));
-            let lessor = Process(store.clone());
+            let lessor = Process(store.clone(), process);
             let (stop, stopped) = oneshot::channel();
             tokio::spawn(Task::new(shared, lessor, Arc::downgrade(&leases), wanted).run(stopped));
             let (log, start) = (log.clone(), store.start);
@@ -383,6 +386,23 @@ fn of_processes_that_ask_for_all_there_is_none_has_much_more_than_another() {
         let (least, most) = (shares.iter().min().unwrap(), shares.iter().max().unwrap());
         assert!(*least > most / 2, "{shares:?}");
     }
+}
+
+/// Where one token comes after the other all are told when the next one does, and one of them is nearest to the store.
+#[test]
+fn of_processes_on_short_and_long_ways_to_the_store_none_is_starved() {
+    let quota = Quota::per_second(10).burst(20);
+    let faults = Faults { farther_ms: 4, ..Faults::default() };
+    let (mut shares, mut granted) = ([0; 2], 0);
+    for seed in 0..10 {
+        let outcome = run(seed, quota, strict(), 2, BUSY, faults, Hints::All);
+        granted += outcome.granted;
+        shares.iter_mut().zip(outcome.shares).for_each(|(all, share)| *all += share);
+        assert!(outcome.over <= 0.0, "{} over", outcome.over);
+    }
+    assert!(shares[1] > shares[0] / 3, "{shares:?}");
+    // 19 at once, and 40 afterwards.
+    assert!(granted > 10 * 59 * 95 / 100, "{granted}");
 }
 
 /// The judge bites: what `relaxed` allows, it finds.
@@ -524,6 +544,7 @@ proptest! {
             forgets_ms: forgets_ms.unwrap_or(0),
             by_half,
             away_ms: away_ms.unwrap_or(0),
+            farther_ms: 0,
             step_ms: if steps_ahead { 10_000 } else { 0 },
         };
         let hints = if are_new { Hints::OfThisServer } else { Hints::All };
