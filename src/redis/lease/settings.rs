@@ -4,7 +4,7 @@ use core::fmt;
 use core::time::Duration;
 
 use super::batch::Bounds;
-use super::terms::Terms;
+use super::terms::{Terms, fills_in_ns};
 use crate::algorithm::LARGEST_LEASE;
 use crate::error::QuotaError;
 use crate::quota::Quota;
@@ -174,7 +174,8 @@ impl Lease {
             largest_cost: capacity.min(LARGEST_LEASE),
             bounds: Bounds { lifetime_ns, largest: largest.min(LARGEST_LEASE) },
             usable_ns: lifetime_ns.saturating_sub(margin_ns),
-            pause_ns: lifetime_ns / ASKS_PER_LEASE,
+            // A half of it more, at most, and the bucket is not yet full.
+            pause_ns: (lifetime_ns / ASKS_PER_LEASE).min(fills_in_ns(&scale, capacity) / 3 * 2),
             timeout_us: u64::try_from(timeout.min(lifetime).as_micros()).unwrap_or(u64::MAX),
             scale,
         })

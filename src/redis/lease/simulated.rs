@@ -405,6 +405,17 @@ fn of_processes_on_short_and_long_ways_to_the_store_none_is_starved() {
     assert!(granted > 10 * 59 * 95 / 100, "{granted}");
 }
 
+/// A lease that is nearly as long as it takes to fill the bucket leaves one that is full soon.
+#[test]
+fn where_little_of_the_capacity_is_left_the_rate_is_granted_all_the_same() {
+    let quota = Quota::per_second(1_600).burst(1_700);
+    let lease = strict().lifetime(Duration::from_secs(1));
+    let outcome = run(1, quota, lease, 1, BUSY, Faults::default(), Hints::All);
+    assert!(outcome.over <= 0.0, "{} over", outcome.over);
+    let due = 100 + 4 * 1_600;
+    assert!(outcome.granted > due * 97 / 100, "{} of {due}", outcome.granted);
+}
+
 /// The judge bites: what `relaxed` allows, it finds.
 #[test]
 fn without_a_smaller_bucket_in_the_store_there_is_more_than_the_bound() {
