@@ -90,7 +90,7 @@ impl Lease {
     }
 
     /// Sets how many processes share the limit, about: 4 if it is not set. One of them leases at most half of such a part of the
-    /// capacity at a time. The bound does not depend on it.
+    /// capacity at a time, or what a call costs. The bound does not depend on it.
     #[must_use]
     pub const fn processes(mut self, processes: u32) -> Self {
         self.processes = processes;
@@ -122,8 +122,8 @@ impl Lease {
     /// with the data or without, for as long as it takes to fill a bucket, and up to a second more, in which nothing is leased. Later it
     /// changes nothing, but for some microseconds of the server's time for each lease.
     ///
-    /// Of a server that loses data while it runs (`FLUSHALL`, eviction), or of another one that has run for long and takes over
-    /// without them, it knows nothing. The store's user must be permitted to use `INFO`.
+    /// Of a server that loses data while it runs (`FLUSHALL`, eviction), or of another one that takes over without them and ran already
+    /// while the first one still granted, it knows nothing. The store's user must be permitted to use `INFO`.
     #[must_use]
     pub const fn empty_after_restart(mut self) -> Self {
         self.is_empty_after_restart = true;
