@@ -11,7 +11,7 @@ mod redis_server;
 use std::time::{Duration, Instant};
 
 use flowgate::redis::{
-    Admitted, Lease, LeaseError, LeasedLimiter, RedisStore, StoreErrorKind, WhenDown,
+    Admitted, Lease, LeaseError, LeasedLimiter, RedisLimiter, RedisStore, StoreErrorKind, WhenDown,
 };
 use flowgate::{Denied, KeyedLimiter, Limit, LimitSet, Quota, Tokens, TokioTimer};
 use proxy::Proxy;
@@ -553,6 +553,44 @@ async fn with_empty_after_restart_what_a_server_has_lost_is_not_granted_again() 
     }
 }
 
+/// What others took after the server had saved its data, and while this process rested, neither of the two knows.
+#[tokio::test]
+async fn with_empty_after_restart_what_a_rested_process_knows_is_not_granted_again() {
+    if no_server() {
+        return;
+    }
+    let mut server = Server::start();
+    let quota = Quota::per_second(100).burst(1_000);
+    let lease = TEN_SECONDS.lifetime(SECOND);
+    let store = RedisStore::connect(&server.url()).await.unwrap();
+    let named = |lease| Users::new(&store, "api", quota, lease).unwrap();
+    let (wary, other) = (named(lease.empty_after_restart()), named(lease));
+    // There is next to nothing left then.
+    granted_after(&wary, "alice", 50).await;
+    let (): () = server.say(&["SAVE"]);
+    tokio::time::sleep(4 * SECOND).await;
+    grant(&other, "alice", 350).await;
+    // Else it could be the first to ask, and knows better.
+    other.shutdown().await;
+    server.kill();
+    let began = Instant::now();
+    server.run();
+    // What is left of the second in which it was started, and what is refilled after it.
+    until("an answer", async || match wary.decide("alice", 350).await {
+        Err(Denied::NotYet(not_yet)) => {
+            assert!(not_yet.retry_after() > 2 * SECOND, "{not_yet:?}");
+            true
+        }
+        Err(Denied::Unavailable(_)) => false,
+        other => panic!("{other:?} {:?}", began.elapsed()),
+    })
+    .await;
+    // Those who are told of it since then know what there is, and it comes at the rate.
+    granted_after(&wary, "alice", 50).await;
+    let most = 100.0 * began.elapsed().as_secs_f64();
+    assert!(most >= 50.0, "{most}");
+}
+
 #[tokio::test]
 async fn who_may_not_ask_how_long_the_server_has_run_is_told_so() {
     if no_server() {
@@ -569,6 +607,70 @@ async fn who_may_not_ask_how_long_the_server_has_run_is_told_so() {
         matches!(denied, Denied::Unavailable(why) if why.kind() == StoreErrorKind::NotPermitted),
         "{denied}"
     );
+}
+
+/// Something else under one key is that key's trouble alone: not a store that is away, whatever is chosen for that.
+#[tokio::test]
+async fn a_key_that_holds_something_else_is_unavailable_and_the_others_go_on() {
+    if no_server() {
+        return;
+    }
+    let server = Server::start();
+    let lifetime = SECOND / 2;
+    let key = "flowgate-lease:{alice}";
+    for when_down in [WhenDown::Deny, WhenDown::Allow, WhenDown::Share { processes: 4 }] {
+        for command in ["SET", "LPUSH"] {
+            let users = users_when_down(&server, when_down).await;
+            let (): () = server.say(&[command, key, "1"]);
+            let began = Instant::now();
+            let Err(Denied::Unavailable(other)) = soon(users.decide("alice", 1)).await else {
+                panic!("{command}")
+            };
+            assert_eq!(other.kind(), StoreErrorKind::OtherBucket);
+            let wait = other.retry_after();
+            assert!(wait > lifetime / 4 && wait <= lifetime, "{wait:?}");
+            // The others are leased for, when what they had has ended, too.
+            while began.elapsed() < 3 * lifetime {
+                grant(&users, "bob", 1).await;
+                match users.try_consume("alice", 1) {
+                    Err(Denied::Unavailable(other)) => {
+                        assert_eq!(other.kind(), StoreErrorKind::OtherBucket);
+                    }
+                    // For so long as it is being asked once more.
+                    Err(Denied::NotYet(_)) => {}
+                    other => panic!("{other:?}"),
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            let stats = users.stats();
+            assert_eq!((stats.outages, stats.is_down), (0, false));
+            // Once in a lease's time.
+            assert!((1..=4).contains(&stats.failed), "{stats:?}");
+            let set = all_of([("shared", Box::new(users.clone()))]);
+            if let Err(rejected) = soon(set.wait_with("alice", TokioTimer).acquire([1])).await {
+                assert!(rejected.is_unavailable());
+            } else {
+                panic!("{command}");
+            }
+            let (): () = server.say(&["DEL", key]);
+            until("a bucket", async || users.decide("alice", 1).await.is_ok()).await;
+            let (): () = server.say(&["DEL", key]);
+        }
+    }
+}
+
+/// A server on which both have the names that they have by themselves.
+#[tokio::test]
+async fn a_leased_limiter_and_one_that_asks_each_time_do_not_share_a_key_unless_named_alike() {
+    if no_server() {
+        return;
+    }
+    let server = Server::start();
+    let each_time = RedisLimiter::connect(&server.url(), slow()).await.unwrap();
+    let leased = users(&server, slow(), TEN_SECONDS).await;
+    each_time.try_consume("alice", 1_000).await.unwrap();
+    grant(&leased, "alice", 990).await;
+    assert_eq!(server.say::<u64>(&["EXISTS", "flowgate-lease:{alice}"]), 1);
 }
 
 /// A quota whose leases last half a second, and what is answered while the store is away.

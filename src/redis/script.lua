@@ -71,12 +71,14 @@ for i = 1, limits do
         end
         if level > hint then level = hint end
         if level > ceiling then level = ceiling end
-        -- A server that was started has lost all or some of what it knew. A caller that was told of a bucket which is there knows better.
-        if doubts == 1 and (not stored or hint_at == 0) then
-          -- The difference of two times in whole seconds: as much as one less has gone by.
-          local up = (string.match(call('INFO', 'server'), 'uptime_in_seconds:(%d+)') or 0) - 1
-          up = math.max(up, 0) * 1000000
-          if up < level / rate then level = up * rate end
+        -- A server that was started has lost all or some of what it knew. Only a caller that was told since then of a bucket which is
+        -- there knows better: what others took after an earlier word it does not know.
+        if doubts == 1 then
+          -- The difference of two times in whole seconds: it was started within the second that began so long before this one.
+          local up = (string.match(call('INFO', 'server'), 'uptime_in_seconds:(%d+)') or 0) * 1000000 - 1000000
+          if not ARGV[limits + 1] then up = up + now % 1000000 end
+          local is_known = stored and hint_at >= now - up and hint_at <= now
+          if not is_known and up < level / rate then level = math.max(up, 0) * rate end
         end
       end
       local uncharged = level

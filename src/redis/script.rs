@@ -18,7 +18,7 @@ pub(crate) enum Asked {
     /// So many grains, or nothing; then nothing of the other limits either.
     Consume(u64),
     /// Between `least` and `most` times `unit` grains, or nothing, after `charge` grains were taken. With `doubts`, a
-    /// bucket that is not there, or that the caller knows nothing of, is taken to have been empty when the server was started.
+    /// bucket that is not there, or that the caller has not been told of since the server was started, is taken to have been empty then.
     UpTo { unit: u64, least: u64, most: u64, charge: u64, hint: Option<Hint>, doubts: bool },
     /// Gives grains back, up to the capacity.
     Refund(u64),

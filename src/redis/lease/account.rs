@@ -18,6 +18,10 @@ use crate::leased::Local;
 const NOBODY_ASKS: u64 = 0;
 const ASKED: u64 = 1;
 
+/// What the store holds under the key: what can be leased from, or something else.
+const A_BUCKET: u64 = 0;
+const NO_BUCKET: u64 = 1;
+
 /// No cost was denied.
 const NONE_DENIED: u64 = u64::MAX;
 
@@ -35,6 +39,8 @@ pub(crate) struct Account {
     /// The store is not asked before this time, for a cost of `until_cost` or more.
     until_ns: Cell,
     until_cost: Cell,
+    /// [`A_BUCKET`] or [`NO_BUCKET`], as the store told last.
+    holds: Cell,
     /// The least and the most that was denied since it was asked.
     least: Cell,
     most: Cell,
@@ -78,6 +84,7 @@ impl Account {
             asked: Cell::new(NOBODY_ASKS),
             until_ns: Cell::new(0),
             until_cost: Cell::new(0),
+            holds: Cell::new(A_BUCKET),
             least: Cell::new(NONE_DENIED),
             most: Cell::new(0),
             owed: Cell::new(0),
@@ -119,6 +126,14 @@ impl Account {
     pub(crate) fn may_ask(&self, wanted: u64, now_ns: u64) -> bool {
         self.asked.load() == NOBODY_ASKS
             && (self.until_ns.load() <= now_ns || wanted < self.until_cost.load())
+    }
+
+    /// If the store holds something else under this key: how long until it is asked again.
+    pub(crate) fn barred_ns(&self, now_ns: u64) -> Option<u64> {
+        if self.holds.load() == A_BUCKET {
+            return None;
+        }
+        self.until_ns.load().checked_sub(now_ns).filter(|wait_ns| *wait_ns > 0)
     }
 
     /// Makes the caller the one who asks. Of several at once one is.
@@ -245,19 +260,28 @@ impl Account {
                 self.owe(share.used().saturating_sub(course.share_used));
             }
         }
+        let seed = now_ns ^ told.level.cast_unsigned().rotate_left(32);
         let (until_ns, until_cost) = if told.granted == 0 {
-            let wait_ns = told.wait_us.saturating_mul(1_000);
-            (now_ns.saturating_add(wait_ns.max(terms.pause_ns)), ask.least)
+            let wait_ns = terms.wait_of(told.wait_us.saturating_mul(1_000), ask.least, seed);
+            (now_ns.saturating_add(wait_ns), ask.least)
         } else if told.granted < ask.most {
             // The store has run dry: what comes next is shared with others, a part of a lease's time at once.
-            let seed = now_ns ^ told.level.cast_unsigned().rotate_left(32);
             (sent_ns.saturating_add(terms.pause_of(seed)), 0)
         } else {
             (0, 0)
         };
+        self.holds.set(A_BUCKET);
         self.until_cost.set(until_cost);
         self.until_ns.set(until_ns);
         is_late
+    }
+
+    /// The store holds something else under this key: whatever is asked for, it is not asked again for a lease's time.
+    pub(crate) fn told_of_another(&self, terms: &Terms, ask: Ask, now_ns: u64) {
+        self.not_told(ask);
+        self.until_cost.set(0);
+        self.until_ns.set(now_ns.saturating_add(terms.bounds.lifetime_ns));
+        self.holds.set(NO_BUCKET);
     }
 
     /// An ask was not answered. What it was to take is asked for once more; whether it was carried out nobody knows.

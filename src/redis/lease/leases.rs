@@ -15,7 +15,7 @@ use super::share::Share;
 use super::shared::{Shared, UNCOUNTED};
 use crate::algorithm::{Lease, Wait};
 use crate::cell::{Cell, Step};
-use crate::error::{Denied, Never, NoRoom, NotYet};
+use crate::error::{Denied, Never, NoRoom, NotYet, Unavailable};
 use crate::keyed::SeededHash;
 use crate::redis::{StoreErrorKind, StoreKey};
 use crate::tokens::Tokens;
@@ -204,6 +204,9 @@ impl<K: Eq + Hash, C: core::fmt::Debug + Send + Sync + 'static> Leases<K, C> {
         if wanted == 0 {
             return Ok(Taken::Leased(Lease::NONE));
         }
+        if let Some(barred) = self.barred(account, now_ns) {
+            return Err(barred);
+        }
         if let Some(kind) = self.shared.down() {
             return self.missing_while_down(account, kind, cost, wanted, now_ns);
         }
@@ -237,12 +240,22 @@ impl<K: Eq + Hash, C: core::fmt::Debug + Send + Sync + 'static> Leases<K, C> {
         if wanted <= account.usable(now_ns) {
             return None;
         }
+        if let Some(barred) = self.barred(&account, now_ns) {
+            return Some(barred);
+        }
         match (self.shared.down(), self.shared.when_down) {
             (None, _) => Some(self.deny(&account, wanted, now_ns)),
             (Some(kind), WhenDown::Deny) => Some(self.unavailable(kind, now_ns)),
             // What it is then, taking tells.
             (Some(_), _) => None,
         }
+    }
+
+    /// The denial of a key under which the store holds something else, whatever is chosen for the time when it is away: it is there.
+    fn barred(&self, account: &Account, now_ns: u64) -> Option<Denied> {
+        let wait_ns = account.barred_ns(now_ns)?;
+        let code = StoreErrorKind::OtherBucket.code();
+        Some(Denied::Unavailable(Unavailable::after(code, now_ns, wait_ns)))
     }
 
     fn unavailable(&self, kind: StoreErrorKind, now_ns: u64) -> Denied {

@@ -80,6 +80,9 @@ pub struct LeasedLimiter<K = String> {
     task: Arc<Mutex<Option<Running>>>,
 }
 
+/// Of a limiter that is given none.
+const DEFAULT_NAME: &str = "flowgate-lease";
+
 /// The task that asks the store: how to end it, and its end.
 struct Running {
     stop: oneshot::Sender<()>,
@@ -90,7 +93,8 @@ impl<K> LeasedLimiter<K>
 where
     K: Eq + Hash + StoreKey + Send + Sync + 'static,
 {
-    /// Makes a limiter on a server of its own: see [`RedisStore::connect`] for the address.
+    /// Makes a limiter on a server of its own: see [`RedisStore::connect`] for the address. Its name there is `flowgate-lease`, which is
+    /// not that of a [`RedisLimiter`](crate::redis::RedisLimiter): their buckets are different ones.
     ///
     /// # Errors
     ///
@@ -99,7 +103,7 @@ where
         // What can be refused without asking anybody is.
         lease.terms(&quota, Duration::ZERO)?;
         let store = RedisStore::connect(url).await?;
-        Self::new(&store, "flowgate", quota, lease)
+        Self::new(&store, DEFAULT_NAME, quota, lease)
     }
 
     /// Makes a limiter by this name on a store that others may use, too. Limiters of the same name have the same buckets: they must
@@ -151,7 +155,7 @@ where
     ///
     /// [`Denied::NotYet`] with the time until the store has answered, or is asked again; [`Denied::Never`] if the cost is above the capacity
     /// of the bucket in the store; [`Denied::NoRoom`] if as many keys are held as may be; [`Denied::Unavailable`] while the store is away,
-    /// with [`WhenDown::Deny`].
+    /// with [`WhenDown::Deny`], and, of one key, while the store holds something else under it.
     #[inline]
     pub fn try_consume<Q>(&self, key: &Q, cost: impl Into<Tokens>) -> Result<Admitted<'_>, Denied>
     where

@@ -4,7 +4,7 @@ use core::fmt;
 use core::time::Duration;
 
 use super::batch::Bounds;
-use super::terms::Terms;
+use super::terms::{Terms, fills_in_ns};
 use crate::algorithm::LARGEST_LEASE;
 use crate::error::QuotaError;
 use crate::quota::Quota;
@@ -90,7 +90,7 @@ impl Lease {
     }
 
     /// Sets how many processes share the limit, about: 4 if it is not set. One of them leases at most half of such a part of the
-    /// capacity at a time. The bound does not depend on it.
+    /// capacity at a time, or what a call costs. The bound does not depend on it.
     #[must_use]
     pub const fn processes(mut self, processes: u32) -> Self {
         self.processes = processes;
@@ -114,15 +114,16 @@ impl Lease {
     }
 
     /// Has buckets begin empty when the server is started, in place of full: for a server that keeps no data, or not all, where the
-    /// processes may be new at the same time, and know nothing that it could be told. Else that is as much as a full bucket beyond the
-    /// bound, each time.
+    /// processes may be new at the same time, or have rested, and so know nothing, or little, that it could be told. Else that is as much
+    /// as a full bucket beyond the bound, each time. All processes must set it.
     ///
-    /// A bucket that the server does not know, or that this process has not been told of yet, then holds no more than what has been
-    /// refilled since that start, in whole seconds, less one. So it costs the burst: after each start, with the data or without,
-    /// for as long as it takes to fill a bucket, and a second or two more. Later it changes nothing.
+    /// A bucket that the server does not know, or that this process has not been told of since that start, then holds no more than what
+    /// has been refilled since the end of the second in which it was. So it costs the burst, of all keys: after each start,
+    /// with the data or without, for as long as it takes to fill a bucket, and up to a second more, in which nothing is leased. Later it
+    /// changes nothing, but for some microseconds of the server's time for each lease.
     ///
-    /// Of a server that loses data while it runs (`FLUSHALL`, eviction), or of another one that has run for long and takes over
-    /// without them, it knows nothing. The store's user must be permitted to use `INFO`.
+    /// Of a server that loses data while it runs (`FLUSHALL`, eviction), or of another one that takes over without them and ran already
+    /// while the first one still granted, it knows nothing. The store's user must be permitted to use `INFO`.
     #[must_use]
     pub const fn empty_after_restart(mut self) -> Self {
         self.is_empty_after_restart = true;
@@ -173,7 +174,8 @@ impl Lease {
             largest_cost: capacity.min(LARGEST_LEASE),
             bounds: Bounds { lifetime_ns, largest: largest.min(LARGEST_LEASE) },
             usable_ns: lifetime_ns.saturating_sub(margin_ns),
-            pause_ns: lifetime_ns / ASKS_PER_LEASE,
+            // A half of it more, at most, and the bucket is not yet full.
+            pause_ns: (lifetime_ns / ASKS_PER_LEASE).min(fills_in_ns(&scale, capacity) / 3 * 2),
             timeout_us: u64::try_from(timeout.min(lifetime).as_micros()).unwrap_or(u64::MAX),
             scale,
         })

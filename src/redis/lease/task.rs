@@ -15,7 +15,7 @@ use super::breaker::{Breaker, Change};
 use super::leases::Leases;
 use super::shared::Shared;
 use crate::clock::Clock;
-use crate::redis::StoreError;
+use crate::redis::{StoreError, StoreErrorKind};
 
 /// Calls to the store that are under way at once.
 const UNDER_WAY: usize = 64;
@@ -135,23 +135,35 @@ where
         match result {
             Ok(told) => {
                 self.shared.took(now_ns.saturating_sub(sent_ns));
-                if self.breaker.answered() == Change::Closed {
-                    self.shared.is_up_again();
-                    super::watch::is_up_again();
-                }
                 self.shared.counts.leased.add(u64::from(told.granted > 0));
                 if account.told(&self.shared.terms, ask, told, sent_ns, now_ns) {
                     self.shared.counts.late.add(1);
                 }
                 drop(account);
-                while self.under_way.len() < UNDER_WAY {
-                    match self.waiting.pop() {
-                        Some(account) => self.ask(account),
-                        None => break,
-                    }
-                }
+                self.is_there();
+            }
+            // That concerns this key alone; and it is an answer.
+            Err(error) if error.kind() == StoreErrorKind::OtherBucket => {
+                self.shared.counts.failed.add(1);
+                account.told_of_another(&self.shared.terms, ask, now_ns);
+                drop(account);
+                self.is_there();
             }
             Err(error) => self.fails(account, ask, &error, now_ns),
+        }
+    }
+
+    /// The store has answered: those who waited for that ask now.
+    fn is_there(&mut self) {
+        if self.breaker.answered() == Change::Closed {
+            self.shared.is_up_again();
+            super::watch::is_up_again();
+        }
+        while self.under_way.len() < UNDER_WAY {
+            match self.waiting.pop() {
+                Some(account) => self.ask(account),
+                None => break,
+            }
         }
     }
 

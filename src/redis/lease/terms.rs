@@ -25,8 +25,17 @@ impl Terms {
     /// Each process that asks takes what has been refilled since the one before it. At equal pauses they would come in the same order for
     /// seconds, and the one with the longest gap before it would have nearly all.
     pub(crate) fn pause_of(&self, seed: u64) -> u64 {
-        let spread = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
-        (self.pause_ns / 2).saturating_add(spread.checked_rem(self.pause_ns).unwrap_or(0))
+        (self.pause_ns / 2).saturating_add(below(self.pause_ns, seed))
+    }
+
+    /// How long a process waits that was told that `least` grains are there in `wait_ns`: up to a half more.
+    ///
+    /// All others are told the same. Would all ask then, the one with the shortest way to the store had everything. But the bucket does not
+    /// get full meanwhile: what is refilled is not lost.
+    pub(crate) fn wait_of(&self, wait_ns: u64, least: u64, seed: u64) -> u64 {
+        let wait_ns = wait_ns.max(self.pause_ns);
+        let room_ns = fills_in_ns(&self.scale, self.scale.capacity_grains().saturating_sub(least));
+        wait_ns.saturating_add(below((wait_ns / 2).min(room_ns), seed))
     }
 
     /// The most that a level can be after some microseconds, in the store's units.
@@ -35,4 +44,17 @@ impl Terms {
         let level = i128::from(level).saturating_add(refilled);
         i64::try_from(level).unwrap_or(i64::MAX).min(self.scale.full_level())
     }
+}
+
+/// The time in which so many grains are refilled.
+pub(crate) fn fills_in_ns(scale: &Scale, grains: u64) -> u64 {
+    let level = u128::from(grains).saturating_mul(scale.period_us().into());
+    let ns = level.saturating_mul(1_000).checked_div(scale.refill().into());
+    u64::try_from(ns.unwrap_or(0)).unwrap_or(u64::MAX)
+}
+
+/// A number below `end`, or 0, that is another one for each seed.
+fn below(end: u64, seed: u64) -> u64 {
+    let spread = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
+    spread.checked_rem(end).unwrap_or(0)
 }
