@@ -22,7 +22,7 @@ pub(crate) fn stepped(_suite: &Suite) -> Vec<Row> {
                 (_, Mode::Remote) => {
                     ("that hour is refilled: a bucket more at most", CAPACITY as f64)
                 }
-                _ => ("told what processes know: a batch each at most", A_BATCH_EACH),
+                _ => ("told what busy processes know: a batch each at most", A_BATCH_EACH),
             };
             let goes_on = name == "back" || after > before / 2;
             rows.push(Row::new(

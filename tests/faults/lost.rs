@@ -163,7 +163,7 @@ pub(crate) fn emptied(suite: &Suite) -> Vec<Row> {
     vec![
         Row::new(
             format!("leased, {times} times"),
-            "told what processes know: a batch each at most",
+            "told what busy processes know: a batch each at most",
             format!("{} of {A_BATCH_EACH}", told.figure()),
             told.over <= A_BATCH_EACH && told.only_errors(&AWAY),
         ),
